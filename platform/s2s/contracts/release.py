@@ -1,0 +1,49 @@
+"""The contract of a tissue release: the JSON that travels beside the weights and says what they may be used for."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from s2s.contracts.document import Document, Part
+from s2s.contracts.run import NetworkConfig, ScoreRow
+from s2s.contracts.section import Term
+
+
+class GeneReliability(Part):
+    """How well one gene came back on held-out observed bins."""
+
+    gene: str
+    pcc: float = Field(ge=-1, le=1, description="Pearson correlation on held-out observed bins")
+
+
+class Release(Document):
+    """One version of a tissue's model. The weights lie beside it as safetensors."""
+
+    kind: Literal["release"] = "release"
+    version: Literal[1] = 1
+    name: str = Field(pattern=r"^s2s-[a-z0-9_-]+$", description="registry name, s2s-<organism>-<tissue>")
+    tissue: Term
+    organism: Term
+    technology: Term
+    pitch_um: float = Field(gt=0)
+    stride: int = Field(ge=2, description="spacing of measured positions the network was trained to fill, in bins")
+    normalisation: Literal["log1p_median_total", "log1p_given"] = Field(description="log1p_median_total: counts over the bin's total, times the median total of observed bins, log1p; log1p_given: the source's own")
+    expression_scale: float = Field(gt=0)
+    network: NetworkConfig
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the safetensors file")
+    is_leaky: bool = Field(description="trained in paper mode: can never take @champion")
+    is_synthetic: bool
+    run_key: str
+    section_id: str
+    data_sha256: str
+    photographs: str | None
+    code_version: str
+    scores: tuple[ScoreRow, ...] = ()
+    validation_mae: float | None = None
+    reliability: tuple[GeneReliability, ...] = ()
+    licence: str = "unknown"
+
+
+def release_name(organism: str, tissue: str) -> str:
+    """Name the registered model of a tissue: `s2s-<organism>-<tissue>`, spaces as dashes."""
+    return f"s2s-{organism}-{tissue}".replace(" ", "-")

@@ -1,0 +1,191 @@
+"""The two documents of a run: what to do (`RunConfig`) and what came of it (`RunReport`).
+
+A YAML under `jobs/` names a preset and overrides what it needs; the resolved `RunConfig` is what runs, is hashed, and is
+stored with the result.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from s2s.contracts.document import Document, Part
+from s2s.contracts.section import Lattice, SectionId, Term, Values
+
+Uri = Annotated[str, Field(min_length=1, max_length=2000)]
+Reader = Literal["cells", "spots", "transcripts", "st"]
+
+
+class SectionSource(Part):
+    """How to read one section from a user's file; the same fields as the options of `s2s ingest section`."""
+
+    file: str = Field(description="path of the source file")
+    reader: Reader = Field(description="cells or spots: AnnData; transcripts: CSV, CSV.gz or Parquet, a row each; st: original ST table with RxC rows")
+    id: SectionId = Field(description="name of the section in the atlas")
+    tissue: Term
+    organism: Term
+    technology: Term
+    pitch_um: float = Field(gt=0, description="side of a bin; for spots their distance")
+    um_per_unit: float = Field(1.0, gt=0, description="micrometres per unit of the source's coordinates")
+    lattice: Lattice = Field(Lattice(), description="stride 2 puts spots on a grid twice as fine, to impute between them")
+    values: Values = "counts"
+    layer: str | None = Field(None, description="AnnData layer that holds the counts; X when absent")
+    columns: tuple[str, str, str] = Field(("x", "y", "gene"), description="column names of a transcript table")
+    licence: str = "unknown"
+
+
+class SamplingConfig(Part):
+    """Which positions of a fully measured section count as measured; the others are held out for scoring."""
+
+    stride: Literal[2] = Field(2, description="every second row and column is kept: 25 % of the bins")
+    phase: tuple[Annotated[int, Field(ge=0, le=1)], Annotated[int, Field(ge=0, le=1)]] = Field((0, 0), description="(y, x) offset of the kept positions")
+    mode: Literal["strict", "paper"] = Field("strict", description="strict: only sampled bins reach training; paper: the authors' leak, can never take @champion")
+
+
+class GeneConfig(Part):
+    """Which genes are trained on, scored and imputed."""
+
+    min_detected: float = Field(0.05, ge=0, le=1, description="smallest fraction of observed bins in which a gene is detected")
+    limit: int | None = Field(None, ge=1, description="keep only this many, by mean expression in observed bins")
+    names: tuple[str, ...] | None = Field(None, description="exactly these genes instead")
+
+
+class NetworkConfig(Part):
+    """Size and parts of the CDCIN; `method.md` section 3 is the `paper` preset."""
+
+    features: int = Field(32, ge=1, le=1024, description="channels")
+    blocks: int = Field(8, ge=1, le=64, description="residual dense blocks with attention per stage")
+    layers: int = Field(4, ge=1, le=16, description="dense layers per block")
+    growth: int = Field(32, ge=1, le=512, description="channels each dense layer adds")
+    window: int = Field(8, ge=2, le=32, description="side of an attention window")
+    heads: int = Field(4, ge=1, le=64, description="attention heads; divides features")
+    cascades: int = Field(3, ge=1, le=64, description="stages, each followed by data consistency")
+    has_attention: bool = Field(True, description="off: plain residual dense blocks")
+    has_mask_inputs: bool = Field(False, description="feed the observed and tissue masks beside the values")
+    fill: Literal["copy", "smooth"] = Field("copy", description="how unmeasured positions enter: 2 x 2 copies, or mask-normalised smoothing")
+
+    @model_validator(mode="after")
+    def _heads_divide_features(self) -> "NetworkConfig":
+        if self.has_attention and self.features % self.heads:
+            raise ValueError(f"expected features divisible by heads, got features {self.features}, heads {self.heads}")
+        return self
+
+
+class LossWeights(Part):
+    """Weights of the four loss terms (`method.md` section 2); 0 leaves a term out."""
+
+    sparser_to_sparse: float = Field(1.0, ge=0)
+    sparse_to_dense: float = Field(1.0, ge=0)
+    photo_sparser_to_sparse: float = Field(1.0, ge=0)
+    photo_sparse_to_dense: float = Field(1.0, ge=0)
+
+
+class TrainingConfig(Part):
+    """The optimisation: how long, on what windows, and when to stop."""
+
+    max_steps: int = Field(2000, ge=1, description="optimiser steps at most")
+    max_minutes: float | None = Field(None, gt=0, description="stop after this long, whatever the step")
+    batch: int = Field(16, ge=1, le=65536, description="windows per step; a window is one gene at one place")
+    window: int = Field(64, ge=8, le=1024, multiple_of=4, description="side of a dense training window in bins; its sampled lattice has half of it")
+    min_tissue: float = Field(0.5, ge=0, le=1, description="smallest tissue fraction of a training window")
+    learning_rate: float = Field(1e-4, gt=0)
+    schedule: Literal["constant", "cosine"] = Field("constant", description="cosine: warm-up over 5 %, then down to 1 %")
+    betas: tuple[float, float] = Field((0.5, 0.999), description="Adam")
+    clip_norm: float | None = Field(None, gt=0, description="largest gradient norm")
+    hide_fraction: float = Field(0.0, ge=0, lt=1, description="share of samples hidden from the input of sparse_to_dense and asked back; 0 is the paper's identity term")
+    loss: Literal["l1", "l2"] = Field("l1", description="absolute error learns the median, squared error the mean")
+    weights: LossWeights = LossWeights()
+    validation_fraction: float = Field(0.1, ge=0, lt=0.5, description="share of observed bins held out to choose the best step")
+    validate_every: int = Field(100, ge=1, description="steps between validations")
+    patience: int | None = Field(None, ge=1, description="validations without improvement before stopping")
+    checkpoint_every_s: float = Field(60.0, gt=0, description="seconds between checkpoints")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the processor multiplies it natively")
+
+
+class ImputationConfig(Part):
+    """How a whole section is imputed."""
+
+    tile: int = Field(128, ge=32, le=4096, multiple_of=32, description="side of a tile in bins")
+    overlap: int = Field(16, ge=0, le=512, description="bins shared by neighbouring tiles, blended")
+    batch_bins: int = Field(1_000_000, ge=1024, description="bins per network call, over genes and tiles")
+
+
+class Resources(Part):
+    """What one run asks of the cluster."""
+
+    cpus: float = Field(2, gt=0, description="cores; also the number of torch threads")
+    gpus: float = Field(0, ge=0)
+    memory_gb: float = Field(4, gt=0)
+
+
+class TrackingConfig(Part):
+    """Where the run is recorded."""
+
+    experiment: str = Field("s2s", min_length=1, max_length=200, description="MLflow experiment")
+    register_model: bool = Field(True, description="register the network as a candidate of its tissue")
+
+
+class RunConfig(Document):
+    """One single-shot run: one section, one network, one release candidate."""
+
+    kind: Literal["run"] = "run"
+    version: Literal[1] = 1
+    name: SectionId = Field(description="name of the run in MLflow and in file names")
+    preset: Literal["paper", "laptop"] | None = Field(None, description="values that the YAML starts from, see jobs/presets/")
+    section: Uri | SectionSource = Field(description="URI or id of an ingested section, or a file with how to read it")
+    photographs: Uri | None = Field("bundled", description="URI or id of an ingested set, `bundled`, or null for none")
+    sampling: SamplingConfig = SamplingConfig()
+    genes: GeneConfig = GeneConfig()
+    expression_scale: float = Field(10.0, gt=0, description="log1p expression is divided by this at the network's door")
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    imputation: ImputationConfig = ImputationConfig()
+    resources: Resources = Resources()
+    tracking: TrackingConfig = TrackingConfig()
+    seed: int = Field(0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _paper_preset_has_no_mask_inputs(self) -> "RunConfig":
+        if self.preset == "paper" and self.network.has_mask_inputs:
+            raise ValueError("expected network.has_mask_inputs false under preset paper, got true: the paper's network sees no masks")
+        return self
+
+
+class ScoreRow(Part):
+    """Accuracy of one method on the held-out bins: means over genes, then over the marker genes that are present."""
+
+    method: str
+    pcc: float = Field(description="Pearson correlation, 0 where undefined")
+    mae: float = Field(description="mean absolute error, log1p units")
+    rmse: float = Field(description="root mean squared error, log1p units")
+    marker_pcc: float | None = None
+    marker_mae: float | None = None
+    marker_rmse: float | None = None
+    ssim: float | None = Field(None, description="structural similarity with fixed range, mean over genes")
+    moran_truth: float | None = Field(None, description="Moran's I of the truth, mean over genes")
+    moran_imputed: float | None = Field(None, description="Moran's I of the imputation, mean over genes")
+    seconds: float = Field(0.0, ge=0)
+    num_genes: int = Field(ge=0)
+
+
+class RunReport(Document):
+    """What a run did, where its results lie, and how good they are."""
+
+    kind: Literal["run_report"] = "run_report"
+    version: Literal[1] = 1
+    run_key: str = Field(pattern=r"^[0-9a-f]{16}$", description="hash of code version, resolved config, data and seed")
+    config: RunConfig
+    section_uri: str
+    data_sha256: str
+    code_version: str
+    is_leaky: bool = Field(description="sampling.mode paper: held-out bins reached training")
+    steps: int = Field(ge=0, description="optimiser steps done")
+    best_step: int = Field(ge=0, description="step whose weights were kept")
+    validation_mae: float | None = Field(description="on held-out observed bins, log1p units")
+    scores: tuple[ScoreRow, ...] = Field(description="the run first, then the classical rows, on the same held-out bins; empty where no truth exists")
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+    mlflow_run_id: str | None = Field(None, description="absent while the records wait for an MLflow server")
+    model_name: str | None = None
+    model_version: str | None = Field(None, description="absent while the registration waits for an MLflow server")
+    artifacts: dict[str, str] = Field(default_factory=dict, description="name -> URI")

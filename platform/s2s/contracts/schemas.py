@@ -1,0 +1,41 @@
+"""JSON Schemas of the documents, for those who do not read Python: `make schemas` writes them, a test fails on drift."""
+
+import json
+from pathlib import Path
+
+from s2s.contracts.document import Document
+from s2s.contracts.photographs import PhotographsMeta
+from s2s.contracts.release import Release
+from s2s.contracts.run import RunConfig, RunReport
+from s2s.contracts.section import SectionMeta
+
+DOCUMENTS: dict[str, type[Document]] = {
+    "section.v1": SectionMeta,
+    "photographs.v1": PhotographsMeta,
+    "run.v1": RunConfig,
+    "run_report.v1": RunReport,
+    "release.v1": Release,
+}
+
+
+def schema_text(name: str) -> str:
+    """Render one schema as it stands in `schemas/`, with a final newline."""
+    return json.dumps(DOCUMENTS[name].model_json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Write every schema.
+
+    Writes:
+        `<folder>/<name>.json`, one per document.
+    """
+    paths = []
+    for name in DOCUMENTS:
+        path = folder / f"{name}.json"
+        path.write_text(schema_text(name), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+if __name__ == "__main__":
+    write_schemas(Path("schemas"))

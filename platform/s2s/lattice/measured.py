@@ -1,0 +1,46 @@
+"""What a method may see of a section (`Measured`) and what it is judged on (`HeldOut`): two types, so that they cannot be mixed up.
+
+Decision: `Measured.expression` is NaN wherever nothing was observed. A method that touches such a bin poisons its own
+result, which every test notices; the price is a full grid in memory where a quarter would do.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The measured part of one section, normalised with constants from its observed bins only.
+
+    Attributes:
+        expression: log1p units, float32; NaN where not observed.
+        observed: Positions that were measured and lie on tissue.
+        tissue: Positions on tissue, measured or not.
+        genes: Names, in the order of the first axis.
+        stride: Distance of observed positions, in bins.
+        phase: `(y, x)` offset of the observed positions.
+        pitch_um: Side of a bin in micrometres.
+    """
+
+    expression: Float32[np.ndarray, "gene y x"]
+    observed: Bool[np.ndarray, "y x"]
+    tissue: Bool[np.ndarray, "y x"]
+    genes: tuple[str, ...]
+    stride: int
+    phase: tuple[int, int]
+    pitch_um: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """The truth at positions no method may see.
+
+    Attributes:
+        expression: log1p units, float32, on the grid and with the genes of its `Measured`; NaN outside `positions`.
+        positions: On tissue and not observed.
+    """
+
+    expression: Float32[np.ndarray, "gene y x"]
+    positions: Bool[np.ndarray, "y x"]
