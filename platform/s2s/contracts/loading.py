@@ -52,7 +52,9 @@ def read_yaml(path: Path) -> Tree:
     try:
         return _mapping(path.read_text(encoding="utf-8"), where=str(path))
     except UnicodeDecodeError as error:
-        raise ConfigError(f"expected text in UTF-8 in {path}, got byte {error.object[error.start]:#x} at {error.start}; is it the right file?") from None
+        raise ConfigError(
+            f"expected text in UTF-8 in {path}, got byte {error.object[error.start]:#x} at {error.start}; is it the right file?"
+        ) from None
 
 
 def read_preset(name: str) -> Tree:

@@ -27,7 +27,9 @@ class Release(Document):
     technology: Term
     pitch_um: float = Field(gt=0)
     stride: int = Field(ge=2, description="spacing of measured positions the network was trained to fill, in bins")
-    normalisation: Literal["log1p_median_total", "log1p_given"] = Field(description="log1p_median_total: counts over the bin's total, times the median total of observed bins, log1p; log1p_given: the source's own")
+    normalisation: Literal["log1p_median_total", "log1p_given"] = Field(
+        description="log1p_median_total: log1p of counts over the bin's total times their median total; log1p_given: as given"
+    )
     expression_scale: float = Field(gt=0)
     network: NetworkConfig
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the safetensors file")

@@ -19,7 +19,9 @@ class SectionSource(Part):
     """How to read one section from a user's file; the same fields as the options of `s2s ingest section`."""
 
     file: str = Field(description="path of the source file")
-    reader: Reader = Field(description="cells or spots: AnnData; transcripts: CSV, CSV.gz or Parquet, a row each; st: original ST table with RxC rows")
+    reader: Reader = Field(
+        description="cells or spots: AnnData; transcripts: CSV, CSV.gz or Parquet, a row each; st: original ST table with RxC rows"
+    )
     id: SectionId = Field(description="name of the section in the atlas")
     tissue: Term
     organism: Term
@@ -37,8 +39,12 @@ class SamplingConfig(Part):
     """Which positions of a fully measured section count as measured; the others are held out for scoring."""
 
     stride: Literal[2] = Field(2, description="every second row and column is kept: 25 % of the bins")
-    phase: tuple[Annotated[int, Field(ge=0, le=1)], Annotated[int, Field(ge=0, le=1)]] = Field((0, 0), description="(y, x) offset of the kept positions")
-    mode: Literal["strict", "paper"] = Field("strict", description="strict: only sampled bins reach training; paper: the authors' leak, can never take @champion")
+    phase: tuple[Annotated[int, Field(ge=0, le=1)], Annotated[int, Field(ge=0, le=1)]] = Field(
+        (0, 0), description="(y, x) offset of the kept positions"
+    )
+    mode: Literal["strict", "paper"] = Field(
+        "strict", description="strict: only sampled bins reach training; paper: the authors' leak, can never take @champion"
+    )
 
 
 class GeneConfig(Part):
@@ -61,7 +67,9 @@ class NetworkConfig(Part):
     cascades: int = Field(3, ge=1, le=64, description="stages, each followed by data consistency")
     has_attention: bool = Field(True, description="off: plain residual dense blocks")
     has_mask_inputs: bool = Field(False, description="feed the observed and tissue masks beside the values")
-    fill: Literal["copy", "smooth"] = Field("copy", description="how unmeasured positions enter: 2 x 2 copies, or mask-normalised smoothing")
+    fill: Literal["copy", "smooth"] = Field(
+        "copy", description="how unmeasured positions enter: 2 x 2 copies, or mask-normalised smoothing"
+    )
 
     @model_validator(mode="after")
     def _heads_divide_features(self) -> "NetworkConfig":
@@ -85,20 +93,29 @@ class TrainingConfig(Part):
     max_steps: int = Field(2000, ge=1, description="optimiser steps at most")
     max_minutes: float | None = Field(None, gt=0, description="stop after this long, whatever the step")
     batch: int = Field(16, ge=1, le=65536, description="windows per step; a window is one gene at one place")
-    window: int = Field(64, ge=8, le=1024, multiple_of=4, description="side of a dense training window in bins; its sampled lattice has half of it")
+    window: int = Field(
+        64, ge=8, le=1024, multiple_of=4, description="side of a dense training window in bins; its sampled lattice has half of it"
+    )
     min_tissue: float = Field(0.5, ge=0, le=1, description="smallest tissue fraction of a training window")
     learning_rate: float = Field(1e-4, gt=0)
     schedule: Literal["constant", "cosine"] = Field("constant", description="cosine: warm-up over 5 %, then down to 1 %")
     betas: tuple[float, float] = Field((0.5, 0.999), description="Adam")
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm")
-    hide_fraction: float = Field(0.0, ge=0, lt=1, description="share of samples hidden from the input of sparse_to_dense and asked back; 0 is the paper's identity term")
+    hide_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of samples hidden from the input of sparse_to_dense and asked back; 0 is the paper's identity term",
+    )
     loss: Literal["l1", "l2"] = Field("l1", description="absolute error learns the median, squared error the mean")
     weights: LossWeights = LossWeights()
     validation_fraction: float = Field(0.1, ge=0, lt=0.5, description="share of observed bins held out to choose the best step")
     validate_every: int = Field(100, ge=1, description="steps between validations")
     patience: int | None = Field(None, ge=1, description="validations without improvement before stopping")
     checkpoint_every_s: float = Field(60.0, gt=0, description="seconds between checkpoints")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the processor multiplies it natively")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where the processor multiplies it natively"
+    )
 
 
 class ImputationConfig(Part):
@@ -181,7 +198,9 @@ class RunReport(Document):
     steps: int = Field(ge=0, description="optimiser steps done")
     best_step: int = Field(ge=0, description="step whose weights were kept")
     validation_mae: float | None = Field(description="on held-out observed bins, log1p units")
-    scores: tuple[ScoreRow, ...] = Field(description="the run first, then the classical rows, on the same held-out bins; empty where no truth exists")
+    scores: tuple[ScoreRow, ...] = Field(
+        description="the run first, then the classical rows, on the same held-out bins; empty where no truth exists"
+    )
     seconds: float
     peak_memory_bytes: int
     device: str

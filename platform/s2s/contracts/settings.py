@@ -26,14 +26,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_file_encoding="utf-8", populate_by_name=True)
 
-    home: Path = Field(Path.home() / ".s2s", validation_alias="S2S_HOME", description="folder of the stack, of --local data and of spooled records")
+    home: Path = Field(
+        Path.home() / ".s2s", validation_alias="S2S_HOME", description="folder of the stack, of --local data and of spooled records"
+    )
     is_local: bool = Field(False, validation_alias="S2S_LOCAL", description="true: file system, MLflow on SQLite in process, no Ray")
     s3_endpoint: str | None = Field(None, validation_alias="S2S_S3_ENDPOINT", description="URL of an S3 server; absent: AWS")
     bucket: str = Field("atlas", validation_alias="S2S_BUCKET", description="bucket of the atlas")
     mlflow_uri: str | None = Field(None, validation_alias="S2S_MLFLOW_URI", description="URL of the MLflow server")
     ray_address: str | None = Field(None, validation_alias="S2S_RAY_ADDRESS", description="host:port of the Ray head")
     ray_token_path: Path | None = Field(None, validation_alias="RAY_AUTH_TOKEN_PATH", description="file with Ray's token")
-    zarr_client: Literal["obstore", "s3fs"] = Field("obstore", validation_alias="S2S_ZARR_CLIENT", description="library that moves Zarr chunks; obstore is about twice as fast")
+    zarr_client: Literal["obstore", "s3fs"] = Field(
+        "obstore", validation_alias="S2S_ZARR_CLIENT", description="library that moves Zarr chunks; obstore is about twice as fast"
+    )
     zarr_concurrency: int = Field(64, ge=1, le=1024, validation_alias="S2S_ZARR_CONCURRENCY", description="chunks in flight per process")
     aws_access_key_id: SecretStr | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr | None = Field(None, validation_alias="AWS_SECRET_ACCESS_KEY")
@@ -76,10 +80,12 @@ def load_settings(*, is_local: bool | None = None) -> Settings:
     """
     home = _Home().home.expanduser()
     try:
-        settings = Settings(_env_file=home / STACK_ENV)  # type: ignore[call-arg]
+        settings = Settings(_env_file=home / STACK_ENV)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"setting {first['loc'][0]}: {first['msg']}, got {first['input']!r}; mend the variable or {home / STACK_ENV}") from None
+        raise ConfigError(
+            f"setting {first['loc'][0]}: {first['msg']}, got {first['input']!r}; mend the variable or {home / STACK_ENV}"
+        ) from None
     changes: dict[str, object] = {"home": home}
     if is_local is not None:
         changes["is_local"] = is_local

@@ -4,7 +4,7 @@ Decision: `Measured.expression` is NaN wherever nothing was observed. A method t
 result, which every test notices; the price is a full grid in memory where a quarter would do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -44,3 +44,18 @@ class HeldOut:
 
     expression: Float32[np.ndarray, "gene y x"]
     positions: Bool[np.ndarray, "y x"]
+
+
+def without(measured: Measured, hidden: Bool[np.ndarray, "y x"]) -> Measured:
+    """Take observed positions away, as if they had never been measured.
+
+    Args:
+        measured: What is known.
+        hidden: Positions to take away.
+
+    Returns:
+        The same section; `hidden` positions are no longer observed and their expression is NaN.
+    """
+    observed = measured.observed & ~hidden
+    expression = np.where(observed, measured.expression, np.float32(np.nan))
+    return replace(measured, observed=observed, expression=expression)

@@ -18,7 +18,9 @@ def median_total(totals: Num[np.ndarray, "y x"], observed: Bool[np.ndarray, "y x
     """
     values = totals[observed]
     if values.size == 0 or not np.median(values) > 0:
-        raise InputError(f"expected observed bins with counts, got {values.size} observed bins with {values.sum():g} counts; check the pitch and the phase")
+        raise InputError(
+            f"expected observed bins with counts, got {values.size} observed bins with {values.sum():g} counts; check the pitch and the phase"
+        )
     return float(np.median(values))
 
 
@@ -34,4 +36,5 @@ def log1p_normalise(counts: Num[np.ndarray, "gene y x"], totals: Num[np.ndarray,
         Protocol of the project: median of observed bins instead of the authors' median of all bins.
     """
     scale = np.divide(target, totals, out=np.zeros(totals.shape, np.float64), where=totals > 0)
-    return np.log1p(counts * scale).astype(np.float32)
+    values: np.ndarray = np.log1p(counts * scale).astype(np.float32)
+    return values

@@ -17,4 +17,33 @@ def sampled_positions(shape: tuple[int, int], stride: int, phase: tuple[int, int
     """
     rows = np.arange(shape[0]) % stride == phase[0]
     columns = np.arange(shape[1]) % stride == phase[1]
-    return rows[:, None] & columns[None, :]
+    mask: np.ndarray = rows[:, None] & columns[None, :]
+    return mask
+
+
+def choose_positions(mask: Bool[np.ndarray, "y x"], fraction: float, rng: np.random.Generator) -> Bool[np.ndarray, "y x"]:
+    """Choose a share of the positions of a mask at random, at least one unless the share is 0, and never all.
+
+    Args:
+        mask: Positions to choose from.
+        fraction: Share to choose, from 0 to below 1.
+        rng: Source of randomness.
+    """
+    places = np.flatnonzero(mask)
+    wanted = min(max(1, round(fraction * places.size)), places.size - 1) if fraction > 0 and places.size > 1 else 0
+    chosen = np.zeros(mask.shape, np.bool_)
+    chosen.flat[rng.choice(places, size=wanted, replace=False)] = True
+    return chosen
+
+
+def anchored(array: np.ndarray, phase: tuple[int, int], stride: int, blank: float | bool) -> np.ndarray:
+    """Pad the top and left so that the lattice of observed positions starts at (0, 0).
+
+    Args:
+        array: `(..., y, x)`.
+        phase: Offset of the observed positions.
+        stride: Their distance.
+        blank: Value of the padding.
+    """
+    pads = [(0, 0)] * (array.ndim - 2) + [((stride - p) % stride, 0) for p in phase]
+    return np.pad(array, pads, constant_values=blank)

@@ -1,0 +1,51 @@
+# Everything a newcomer needs: `make demo` and `make test` on a machine with Python 3.11, make and a C compiler, nothing else.
+
+# The first interpreter that runs and is new enough; PYTHON=/path/to/python3.11 overrides it.
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3.11 python3 python; do $$name -c '$(IS_NEW_ENOUGH)' 2>/dev/null && echo $$name && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench schemas clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## install everything into .venv, exact versions
+
+demo: $(VENV)/.ready ## two small tissues from file to registered model and imputed AnnData, on a real local stack
+	$(BIN)/s2s demo
+
+test: check ## everything in check, then contract, numerics and integration tests (real S3, MLflow and Ray)
+	$(PYTEST) tests --ignore=tests/unit --ignore=tests/test_architecture.py --ignore=tests/contract/test_schemas.py --ignore=tests/benchmarks
+
+check: $(VENV)/.ready ## lint, format, types, floors, unit tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(PYTEST) tests/unit tests/test_architecture.py tests/contract/test_schemas.py
+
+bench: $(VENV)/.ready ## the benchmarks; results go to tests/benchmarks/results/ by hand
+	$(PYTEST) tests/benchmarks --benchmark-enable --benchmark-only
+
+schemas: $(VENV)/.ready ## write schemas/*.json and jobs/README.md anew from the contracts
+	$(BIN)/python -m s2s.contracts.schemas
+	$(BIN)/python -m s2s.contracts.reference
+
+clean: ## remove the environment and every cache; the stack's data under S2S_HOME stay
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	find platform tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch goes first, on its own: whichever file is found for it (CPU or CUDA), the rest must then fit it instead of fetching another.
+# One stamp for demo and test: a second environment would cost more than the few packages the demo could do without.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@'$(PYTHON)' -c '$(IS_NEW_ENOUGH)' 2>/dev/null || { echo "expected Python 3.11 or newer, found $(or $(PYTHON),none); install it, or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || '$(PYTHON)' -m venv $(VENV)
+	@echo "installing torch, then the rest, into $(VENV) (some minutes, once)"
+	$(PIP) torch==2.13.0
+	$(PIP) -e '.[stack,analysis,dev]'
+	@touch $@

@@ -1,0 +1,69 @@
+"""Floor 5, the door: verbs, options, words on the terminal. Parses, calls one function below, prints what it gave.
+
+Decision: nothing heavy is imported here or at the top of any verb's file, so that `s2s --help` answers at once; the
+price is an import inside every verb. A user's mistake becomes one message and exit code 2; anything else is our defect
+and keeps its traceback.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from s2s import __version__, errors, logs
+from s2s.cli import ingest as ingest_verbs
+from s2s.cli import stack as stack_verbs
+from s2s.cli.demo import demo
+from s2s.cli.doctor import doctor
+from s2s.cli.impute import impute
+from s2s.cli.models import models
+from s2s.cli.score import score
+from s2s.cli.train import train
+
+app = typer.Typer(
+    name="s2s",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help=(
+        "Impute sparse spatial transcriptomics, from one section to an atlas.\n\n"
+        "First steps: `s2s demo` shows everything on synthetic tissue. With your own data: `s2s stack up`, "
+        "`s2s ingest section FILE ...`, `s2s train jobs/breast_xenium.yaml`, `s2s models`, `s2s impute ...`."
+    ),
+)
+app.add_typer(ingest_verbs.app, name="ingest")
+app.command("train")(train)
+app.command("impute")(impute)
+app.command("score")(score)
+app.command("models")(models)
+app.add_typer(stack_verbs.app, name="stack")
+app.command("doctor")(doctor)
+app.command("demo")(demo)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"s2s {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what happens inside.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    logs.configure(is_verbose=verbose)
+
+
+def main() -> None:
+    """Run the command line; exit 2 with one message on a user's mistake, 130 on Ctrl-C."""
+    try:
+        app()
+    except errors.S2SError as error:
+        typer.secho("error: ", fg=typer.colors.RED, bold=True, err=True, nl=False)
+        typer.echo(str(error), err=True)
+        sys.exit(errors.EXIT_CODE)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command resumes where it was", err=True)
+        sys.exit(130)

@@ -1,0 +1,75 @@
+"""`s2s models`: what the registry holds, as a table for people or as JSON for programs.
+
+Decision: output goes to stdout and nothing else does, so that `s2s models --json | jq` works; MLflow is imported only
+when the verb runs.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from s2s.tracking.registry import ModelSummary, VersionSummary
+
+COLUMNS = ("model", "version", "aliases", "made on", "pitch", "PCC", "MAE", "RMSE", "best classical PCC", "gate", "registered")
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="Only this model, for instance s2s-human-breast.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="The registry of --local runs instead of the server's.")] = False,
+) -> None:
+    """List the tissues' models with their versions, aliases and accuracy on held-out bins."""
+    from s2s.contracts.settings import load_settings
+    from s2s.errors import MissingError
+    from s2s.tracking.registry import list_models
+
+    settings = load_settings(is_local=True if local else None)
+    found = list_models(settings)
+    if name is not None:
+        known = ", ".join(model.name for model in found) or "none yet, `s2s train` registers one"
+        found = [model for model in found if model.name == name]
+        if not found:
+            raise MissingError(f"expected a registered model, there is no {name!r} at {settings.tracking_uri}; there are: {known}")
+    if as_json:
+        typer.echo(json.dumps([model.model_dump(mode="json") for model in found], indent=2))
+    elif found:
+        _print_table(found)
+    else:
+        typer.echo(f"no models at {settings.tracking_uri} yet; `s2s train jobs/<file>.yaml` registers one")
+
+
+def _print_table(found: "list[ModelSummary]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*COLUMNS, caption="accuracy: means over genes on held-out bins; figures of different sections do not compare")
+    for model in found:
+        for version in model.versions:
+            table.add_row(*_row(model, version))
+        table.add_section()
+    Console().print(table)
+
+
+def _row(model: "ModelSummary", version: "VersionSummary") -> tuple[str, ...]:
+    marks = [mark for mark, is_so in (("synthetic", version.is_synthetic), ("leaky", version.is_leaky)) if is_so]
+    return (
+        model.name,
+        str(version.version),
+        " ".join(f"@{alias}" for alias in version.aliases),
+        " ".join([version.section_id or "", *(f"({mark})" for mark in marks)]),
+        f"{version.pitch_um:g} um" if version.pitch_um is not None else "",
+        _figure(version.pcc),
+        _figure(version.mae),
+        _figure(version.rmse),
+        f"{_figure(version.best_classical_pcc)} {version.best_classical or ''}".strip(),
+        version.gate or "",
+        datetime.fromtimestamp(version.created_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

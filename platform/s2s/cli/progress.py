@@ -1,0 +1,72 @@
+"""A progress bar for whatever says `(stage, done, total, note)`; on stderr, and silent for machines."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Report(Protocol):
+    """What verbs hand down as `on_progress`."""
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Say that `done` of `total` parts of `stage` are done."""
+        ...
+
+
+@contextmanager
+def progress_bar(*, is_quiet: bool) -> Iterator[Report]:
+    """Show one bar per stage, the running one with rate, time left and a note.
+
+    Args:
+        is_quiet: Show nothing.
+    """
+    if is_quiet or not sys.stderr.isatty():
+        with _lines(is_quiet=is_quiet) as report:
+            yield report
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(stage: str, done: int, total: int, note: str = "") -> None:
+            if stage not in tasks:
+                for task in tasks.values():
+                    bars.update(task, completed=bars.tasks[task].total)
+                tasks[stage] = bars.add_task(stage, total=None, note=note)
+            bars.update(tasks[stage], completed=done, total=total or None, note=note)
+
+        yield report
+
+
+@contextmanager
+def _lines(*, is_quiet: bool) -> Iterator[Report]:
+    """Without a terminal: one line per stage, so that a log stays readable."""
+    seen: set[str] = set()
+
+    def report(stage: str, done: int, total: int, note: str = "") -> None:
+        if not is_quiet and stage not in seen:
+            seen.add(stage)
+            sys.stderr.write(f"  {stage} ...\n")
+            sys.stderr.flush()
+
+    yield report

@@ -1,0 +1,77 @@
+"""Scores as text for a terminal or a README, and as Parquet for whoever wants every gene. Plain: no colour, no terminal library."""
+
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+
+from s2s.contracts.run import ScoreRow
+from s2s.evaluation.protocol import GeneScores
+
+COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("pcc", "PCC", 1),
+    ("mae", "MAE", -1),
+    ("rmse", "RMSE", -1),
+    ("marker_pcc", "PCC markers", 1),
+    ("marker_mae", "MAE markers", -1),
+    ("marker_rmse", "RMSE markers", -1),
+    ("ssim", "SSIM", 1),
+    ("moran_imputed", "Moran's I", 0),
+)
+"""Field of `ScoreRow`, heading, and whether more (1), less (-1) or neither (0) is better."""
+
+
+def markdown_table(rows: Sequence[ScoreRow]) -> str:
+    """Render scores as an aligned Markdown table, the best of each column in bold.
+
+    Columns that no row fills are left out. Moran's I has no best: the truth's stands in its heading.
+
+    Args:
+        rows: At least one; the order is kept.
+    """
+    columns = [column for column in COLUMNS if any(getattr(row, column[0]) is not None for row in rows)]
+    cells = [["method", *(_heading(column, rows) for column in columns), "seconds"]]
+    best = {field: _best(rows, field, sign) for field, _, sign in columns}
+    for row in rows:
+        cells.append([row.method, *(_cell(getattr(row, field), best[field]) for field, _, _ in columns), f"{row.seconds:.2f}"])
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = [
+        "| " + " | ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]) + " |"
+        for line in cells
+    ]
+    rule = "| " + " | ".join(["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]) + " |"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def gene_parquet(scores: Sequence[GeneScores]) -> bytes:
+    """Encode every method's per-gene table as one Parquet file, with a leading column `method`.
+
+    Args:
+        scores: At least one method.
+    """
+    tables = []
+    for scored in scores:
+        table = scored.table.copy()
+        table.insert(0, "method", scored.name)
+        tables.append(table)
+    buffer = io.BytesIO()
+    pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _heading(column: tuple[str, str, int], rows: Sequence[ScoreRow]) -> str:
+    truth = rows[0].moran_truth
+    return f"{column[1]} (truth {truth:.3f})" if column[0] == "moran_imputed" and truth is not None else column[1]
+
+
+def _best(rows: Sequence[ScoreRow], field: str, sign: int) -> float | None:
+    values = [sign * round(value, 4) for row in rows if (value := getattr(row, field)) is not None]
+    return sign * max(values) if sign else None
+
+
+def _cell(value: float | None, best: float | None) -> str:
+    if value is None:
+        return "-"
+    # + 0.0 turns a rounded -0.0 into 0.0.
+    text = f"{round(value, 4) + 0.0:.4f}"
+    return f"**{text}**" if best is not None and round(value, 4) == best else text

@@ -1,0 +1,120 @@
+"""Impute any section with a registered release: fetch, sample or take as it is, fill in, hand over with provenance."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from pydantic import JsonValue
+
+from s2s import __version__
+from s2s.contracts.release import Release
+from s2s.contracts.run import GeneConfig, ImputationConfig, SamplingConfig, SectionSource
+from s2s.contracts.settings import Settings
+from s2s.errors import InputError
+from s2s.exchange.anndata_out import ImputedSection
+from s2s.imputation.reliability import gene_reliability
+from s2s.imputation.slide import impute_section
+from s2s.lattice.measured import Measured, without
+from s2s.lattice.sampling import choose_positions
+from s2s.network import CDCIN
+from s2s.recipes.release import build_network
+from s2s.recipes.run import Progress, silent
+from s2s.recipes.sources import open_source
+from s2s.storage.sections import Section
+from s2s.streaming.sections import measure
+from s2s.tracking.releases import load_release
+
+HIDDEN_SHARE = 0.1
+"""Share of measured positions hidden once to judge each gene."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImputationRequest:
+    """What to impute with what.
+
+    Attributes:
+        model: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or a folder.
+        section: Id, URI, or a file with how to read it.
+        sampling: Which positions of a fully measured section to take as measured; a sparse one keeps its own.
+        genes: Which genes to impute.
+        imputation: Tiles and batches.
+    """
+
+    model: str
+    section: str | SectionSource
+    sampling: SamplingConfig = SamplingConfig()
+    genes: GeneConfig = GeneConfig()
+    imputation: ImputationConfig = ImputationConfig()
+
+
+def impute_with_release(request: ImputationRequest, settings: Settings, on_progress: Progress = silent) -> ImputedSection:
+    """Impute a section with a release.
+
+    Args:
+        request: What with what.
+        settings: Where the registry and the sections are.
+        on_progress: Told what is going on.
+
+    Returns:
+        Imputed and measured expression with reliability per gene and full provenance.
+
+    Raises:
+        MissingError: no such model or section.
+        InputError: the section's values are not of the kind the release was trained on.
+
+    Reads:
+        The release, and the section.
+    """
+    release, weights = load_release(request.model, settings)
+    network = build_network(release, weights)
+    section = open_source(request.section, settings, on_progress)
+    _check_values(release, section, request.model)
+    measured = measure(section, request.sampling, request.genes)
+    on_progress("impute", 0, len(measured.genes))
+    imputed = impute_section(
+        network, measured, release.expression_scale, request.imputation, lambda done, total: on_progress("impute", done, total)
+    )
+    return ImputedSection(
+        genes=measured.genes,
+        observed=measured.expression,
+        imputed=imputed,
+        tissue=measured.tissue,
+        is_measured=measured.observed,
+        pitch_um=measured.pitch_um,
+        origin_um=section.meta.origin_um,
+        lattice=section.meta.lattice.shape,
+        reliability=_reliability(network, release, measured, request.imputation, on_progress),
+        provenance=_provenance(request, release, section, measured),
+    )
+
+
+def _check_values(release: Release, section: Section, model: str) -> None:
+    expected = "counts" if release.normalisation == "log1p_median_total" else "log1p"
+    if section.meta.values != expected:
+        raise InputError(
+            f"expected a section of {expected} for {model}, {section.uri} holds {section.meta.values}; ingest it with --values {expected}"
+        )
+
+
+def _reliability(network: CDCIN, release: Release, measured: Measured, config: ImputationConfig, on_progress: Progress) -> np.ndarray:
+    hidden = choose_positions(measured.observed, HIDDEN_SHARE, np.random.default_rng(0))
+    guess = impute_section(
+        network, without(measured, hidden), release.expression_scale, config, lambda done, total: on_progress("judge genes", done, total)
+    )
+    return gene_reliability(guess, measured, hidden)
+
+
+def _provenance(request: ImputationRequest, release: Release, section: Section, measured: Measured) -> Mapping[str, JsonValue]:
+    return {
+        "model": request.model,
+        "release": release.model_dump(mode="json", exclude={"reliability"}),
+        "section": section.meta.model_dump(mode="json"),
+        "section_uri": section.uri,
+        "sampling": {"stride": measured.stride, "phase": list(measured.phase)},
+        "units": "log1p of counts scaled to the median total of measured bins" if section.meta.values == "counts" else "log1p as given",
+        "code_version": __version__,
+        "python": platform.python_version(),
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

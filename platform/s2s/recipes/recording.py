@@ -1,0 +1,169 @@
+"""What a run leaves behind: settings, curves, figures and tables in MLflow and in its folder, and a release candidate."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from s2s import __version__
+from s2s.contracts.release import Release
+from s2s.evaluation.plots import curves_figure, methods_figure, section_figure
+from s2s.evaluation.tables import gene_parquet, markdown_table
+from s2s.lattice.measured import HeldOut, Measured
+from s2s.lattice.sampling import anchored
+from s2s.recipes.fitting import Fitted
+from s2s.recipes.judging import Judgement
+from s2s.recipes.release import make_release
+from s2s.recipes.run import Run
+from s2s.tracking.recording import MLflowTracker, open_tracker
+from s2s.tracking.registry import Candidate, register
+from s2s.tracking.replay import replay
+
+SERVED_MODEL = Path(__file__).with_name("served_model.py")
+EXAMPLE_SIDE = 16
+
+
+@contextmanager
+def open_run_tracker(run: Run) -> Iterator[MLflowTracker]:
+    """Open the MLflow run of a run, and close it with how the run ended.
+
+    Records that an earlier outage left behind are sent first.
+
+    Writes:
+        Settings and tags, at once.
+    """
+    replay(run.settings)
+    meta, config = run.section.meta, run.config
+    tags = {
+        "tissue": meta.tissue,
+        "organism": meta.organism,
+        "technology": meta.technology,
+        "section": meta.id,
+        "data_sha256": meta.data_sha256,
+        "run_key": run.key,
+        "code_version": __version__,
+        "mode": config.sampling.mode,
+        "is_leaky": str(config.sampling.mode == "paper").lower(),
+        "is_synthetic": str(meta.is_synthetic).lower(),
+        "seed": str(config.seed),
+    }
+    tracker = open_tracker(run.settings, experiment=config.tracking.experiment, run_name=config.name, tags=tags)
+    tracker.params(flatten(config.model_dump(mode="json")))
+    tracker.artifact("config.json", config.model_dump_json(indent=2).encode())
+    try:
+        yield tracker
+    except KeyboardInterrupt:
+        tracker.close("killed")
+        raise
+    except BaseException:
+        tracker.close("failed")
+        raise
+    tracker.close("finished")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """All that a run found out.
+
+    Attributes:
+        measured: What was known.
+        truth: What was not, where there is one.
+        imputed: log1p units.
+        fitted: The network and its curves.
+        judgement: Scores of the run and the classical methods.
+    """
+
+    measured: Measured
+    truth: HeldOut | None
+    imputed: Float32[np.ndarray, "gene y x"]
+    fitted: Fitted
+    judgement: Judgement
+
+
+def record(run: Run, tracker: MLflowTracker, outcome: Outcome) -> dict[str, str]:
+    """Record figures, tables and final metrics.
+
+    Args:
+        run: Names and places.
+        tracker: Of the run.
+        outcome: What to record.
+
+    Returns:
+        Name -> URI of every file in the run's folder.
+
+    Writes:
+        The same files into the run's folder and into MLflow.
+    """
+    run.on_progress("record", 0, 1)
+    fitted, judgement = outcome.fitted, outcome.judgement
+    files = {
+        "section.png": section_figure(outcome.measured, outcome.imputed, held_out=outcome.truth, title=figure_title(run)),
+        "curves.png": curves_figure(fitted.losses, fitted.errors, best_step=fitted.best_step),
+    }
+    if judgement.rows:
+        files["methods.png"] = methods_figure(judgement.rows, highlight=judgement.rows[0].method)
+        files["scores.md"] = markdown_table(judgement.rows).encode()
+        files["genes.parquet"] = gene_parquet(judgement.genes)
+        tracker.metrics(final_metrics(judgement), 0)
+    for name, data in files.items():
+        tracker.artifact(name, data)
+    return {name: run.write(name, data) for name, data in files.items()}
+
+
+def publish(run: Run, tracker: MLflowTracker, outcome: Outcome) -> Release:
+    """Hand the network in as a candidate of its tissue.
+
+    Args:
+        run: Where it came from.
+        tracker: Of the run.
+        outcome: The network, what it was trained on and how good it is.
+
+    Writes:
+        `release.json` and `weights.safetensors` into the run's folder; a version of the tissue's model in the registry.
+    """
+    release, weights = make_release(run, outcome.measured, outcome.fitted, outcome.judgement)
+    run.write("release.json", release.model_dump_json(indent=2).encode())
+    run.write("weights.safetensors", weights)
+    register(tracker, Candidate(release=release, weights=weights, code_path=SERVED_MODEL, input_example=_example(outcome.measured)))
+    return release
+
+
+def figure_title(run: Run) -> str:
+    """Name the section, and say so where it is synthetic or the run leaky."""
+    notes = [
+        text
+        for text, holds in (("synthetic", run.section.meta.is_synthetic), ("LEAKY: paper mode", run.config.sampling.mode == "paper"))
+        if holds
+    ]
+    return " · ".join([run.section.meta.id, f"{run.section.meta.pitch_um:g} µm bins", *notes])
+
+
+def final_metrics(judgement: Judgement) -> dict[str, float]:
+    """Name the scores of the run, and those of the classical method with the best PCC beside them."""
+    own, best = judgement.rows[0], max(judgement.rows[1:], key=lambda row: row.pcc)
+    fields = ("pcc", "mae", "rmse", "ssim", "marker_pcc", "marker_mae", "marker_rmse", "moran_truth", "moran_imputed")
+    named = {f"{prefix}/{name}": getattr(row, name) for prefix, row in (("test", own), ("best_classical", best)) for name in fields}
+    return {name: float(value) for name, value in named.items() if value is not None}
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Turn a nested configuration into `a.b.c` -> text, as MLflow stores parameters."""
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value)
+    return flat
+
+
+def _example(measured: Measured) -> Float32[np.ndarray, "batch 2 y x"]:
+    """Two genes of a corner, as the served model takes them."""
+    corner = np.s_[..., :EXAMPLE_SIDE, : 2 * EXAMPLE_SIDE]
+    values = anchored(measured.expression[:2], measured.phase, measured.stride, np.nan)[corner]
+    tissue = anchored(measured.tissue, measured.phase, measured.stride, False)[corner].astype(np.float32)
+    return np.stack([values, np.broadcast_to(tissue, values.shape)], axis=1).astype(np.float32)

@@ -1,0 +1,104 @@
+"""A network as a release and back: weights as safetensors, everything else in the contract beside them."""
+
+import hashlib
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from s2s import __version__
+from s2s.contracts.release import GeneReliability, Release, release_name
+from s2s.errors import InputError
+from s2s.lattice.measured import Measured
+from s2s.network import CDCIN, predict
+from s2s.recipes.fitting import Fitted
+from s2s.recipes.judging import Judgement
+from s2s.recipes.run import Run
+
+
+def make_release(run: Run, measured: Measured, fitted: Fitted, judgement: Judgement) -> tuple[Release, bytes]:
+    """Describe a trained network as a candidate of its tissue.
+
+    Args:
+        run: Where it came from.
+        measured: What it was trained on.
+        fitted: The network.
+        judgement: Its scores.
+
+    Returns:
+        The contract and the safetensors file it names.
+    """
+    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in fitted.network.state_dict().items()})
+    meta, config = run.section.meta, run.config
+    reliability = (
+        GeneReliability(gene=gene, pcc=float(pcc)) for gene, pcc in zip(measured.genes, fitted.reliability, strict=True) if np.isfinite(pcc)
+    )
+    release = Release(
+        name=release_name(meta.organism, meta.tissue),
+        tissue=meta.tissue,
+        organism=meta.organism,
+        technology=meta.technology,
+        pitch_um=meta.pitch_um,
+        stride=measured.stride,
+        normalisation="log1p_median_total" if meta.values == "counts" else "log1p_given",
+        expression_scale=config.expression_scale,
+        network=config.network,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        is_leaky=config.sampling.mode == "paper",
+        is_synthetic=meta.is_synthetic,
+        run_key=run.key,
+        section_id=meta.id,
+        data_sha256=meta.data_sha256,
+        photographs=run.photographs.meta.id if run.photographs else None,
+        code_version=__version__,
+        scores=judgement.rows,
+        validation_mae=fitted.validation_mae,
+        reliability=tuple(reliability),
+        licence=meta.licence,
+    )
+    return release, weights
+
+
+def build_network(release: Release, weights: bytes) -> CDCIN:
+    """Rebuild the network of a release.
+
+    Args:
+        release: Its contract.
+        weights: The safetensors file.
+
+    Raises:
+        InputError: the file is damaged, or holds other weights than the contract's network has.
+    """
+    network = CDCIN(release.network)
+    try:
+        network.load_state_dict(load(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(f"expected the weights of {release.name} (run {release.run_key}), the file does not hold them: {error}") from None
+    return network.eval()
+
+
+def impute_planes(network: CDCIN, release: Release, planes: Float32[np.ndarray, "batch 2 y x"]) -> Float32[np.ndarray, "batch 1 y x"]:
+    """Impute planes as `mlflow.pyfunc` hands them over.
+
+    Args:
+        network: From `build_network`.
+        release: Its contract.
+        planes: Channel 0 log1p expression, NaN where not measured, the sampled lattice starting at (0, 0); channel 1 the
+            tissue mask, 0 or 1.
+
+    Returns:
+        log1p expression on tissue, 0 off it; measured values bit for bit.
+
+    Raises:
+        InputError: another shape.
+    """
+    if planes.ndim != 4 or planes.shape[1] != 2:
+        raise InputError(f"expected planes of shape (batch, 2, y, x), values and tissue mask, got {planes.shape}")
+    given = torch.from_numpy(np.array(planes, np.float32))
+    values, tissue = given[:, :1], given[:, 1:]
+    on_tissue = tissue > 0
+    observed = on_tissue & ~values.isnan()
+    estimate = predict(network, values / release.expression_scale, observed, on_tissue).float() * release.expression_scale
+    return torch.where(observed, values, estimate.clamp(min=0)).numpy()

@@ -1,0 +1,104 @@
+"""From what a YAML names (a file, an id, a URI) to open sections and photographs; files are ingested on first use."""
+
+from s2s.contracts.photographs import PhotographsMeta
+from s2s.contracts.run import RunConfig, SectionSource
+from s2s.contracts.section import SectionMeta
+from s2s.contracts.settings import Settings
+from s2s.errors import ExistsError, MissingError
+from s2s.ingest.photographs import BUNDLED, PhotographSource, store_photographs
+from s2s.ingest.readers import file_sha256, read_section
+from s2s.ingest.store import store_section
+from s2s.recipes.run import Progress, Run
+from s2s.storage.location import join
+from s2s.storage.objects import delete_prefix
+from s2s.storage.photographs import Photographs, open_photographs
+from s2s.storage.sections import Section, open_section
+
+
+def open_run(config: RunConfig, settings: Settings, on_progress: Progress) -> Run:
+    """Open the inputs of a run.
+
+    Raises:
+        MissingError: no such file, section or photographs; says how to ingest them.
+        ExistsError: the section's id is taken by other data.
+
+    Writes:
+        The section, if a file was named, and the bundled photographs, on first use.
+    """
+    section = open_source(config.section, settings, on_progress)
+    photographs = None if config.photographs is None else _open_photographs(config.photographs, settings, on_progress)
+    return Run(config=config, settings=settings, section=section, photographs=photographs, on_progress=on_progress)
+
+
+def forget_run(config: RunConfig, settings: Settings, on_progress: Progress) -> None:
+    """Delete the checkpoint, report and files of a run, so that it starts anew; MLflow keeps what it has.
+
+    Raises:
+        MissingError: no such file, section or photographs.
+    """
+    delete_prefix(open_run(config, settings, on_progress).folder, settings)
+
+
+def open_source(source: str | SectionSource, settings: Settings, on_progress: Progress) -> Section:
+    """Open a section by id or URI, or ingest its file unless that very file was ingested before.
+
+    Args:
+        source: Id, URI, or a file with how to read it.
+        settings: Where sections lie.
+        on_progress: Told about hashing, reading and writing.
+
+    Raises:
+        MissingError: no such section or file.
+        ExistsError: the id is taken by other data.
+    """
+    if isinstance(source, str):
+        return open_section(in_atlas("sections", source, settings), settings)
+    uri = in_atlas("sections", source.id, settings)
+    try:
+        section = open_section(uri, settings)
+    except MissingError:
+        store_section(read_section(source, on_progress), uri, settings, on_progress=on_progress)
+        return open_section(uri, settings)
+    if difference := _difference(source, section.meta):
+        raise ExistsError(
+            f"expected section {source.id} to hold {source.file}, but {uri} differs: {difference}; "
+            "choose another id, or replace it: s2s ingest section ... --replace"
+        )
+    return section
+
+
+def in_atlas(folder: str, name: str, settings: Settings) -> str:
+    """Give the URI of an id; a URI or path stays as it is."""
+    return name if "/" in name or ":" in name else join(settings.root, folder, name)
+
+
+def _open_photographs(name: str, settings: Settings, on_progress: Progress) -> Photographs:
+    uri = in_atlas("photographs", name, settings)
+    try:
+        return open_photographs(uri, settings)
+    except MissingError:
+        if name != BUNDLED:
+            raise
+    _ingest_bundled(uri, settings, on_progress)
+    return open_photographs(uri, settings)
+
+
+def _ingest_bundled(uri: str, settings: Settings, on_progress: Progress) -> PhotographsMeta | None:
+    try:
+        return store_photographs(PhotographSource(), uri, settings, on_progress=on_progress)
+    except ExistsError:
+        return None  # another run was faster; the set is the same
+
+
+def _difference(source: SectionSource, meta: SectionMeta) -> str:
+    """Say in which point a stored section is not what the source would give; empty when it is."""
+    expected = {
+        "input_sha256": (file_sha256(source.file), meta.input_sha256),
+        "pitch_um": (source.pitch_um / source.lattice.stride, meta.pitch_um),
+        "lattice": (source.lattice, meta.lattice),
+        "values": (source.values, meta.values),
+        "tissue": (source.tissue, meta.tissue),
+        "organism": (source.organism, meta.organism),
+        "technology": (source.technology, meta.technology),
+    }
+    return "; ".join(f"{name} {have}, expected {want}" for name, (want, have) in expected.items() if want != have)

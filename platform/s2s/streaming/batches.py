@@ -1,0 +1,109 @@
+"""Windows become the four loss terms of a step (`method.md` section 2).
+
+Every term is built from the same two things: values at sampled positions, and which of them are known. `sparser` keeps
+every second sampled position as input and asks for all; `dense` spreads the samples over a grid twice as fine and asks
+for the samples themselves (the paper's identity term), or for those that were hidden from the input (ours).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from s2s.contracts.run import TrainingConfig
+from s2s.network.batch import Batch, TermBatch
+from s2s.streaming.photographs import PhotographPool
+from s2s.streaming.sections import Crops, WindowSource
+from s2s.streaming.windows import draw_windows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStream:
+    """Batches of one run; `batch_at(step)` depends on the seed and the step alone."""
+
+    source: WindowSource
+    photographs: PhotographPool | None
+    training: TrainingConfig
+    expression_scale: float
+    seed: int
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """Yield the batches of steps `start`, `start + 1`, ... for ever."""
+        side = self.training.window // 2
+        places = self.source.places(side, self.training.min_tissue)
+        step = start
+        while True:
+            yield self._batch_at(step, places, side)
+            step += 1
+
+    def _batch_at(self, step: int, places: np.ndarray, side: int) -> Batch:
+        rng = np.random.default_rng([self.seed, 0, step])
+        weights, hide = self.training.weights, self.training.hide_fraction
+        crops = self.source.crop(draw_windows(rng, self.source.num_genes, places, self.training.batch), side)
+        terms: dict[str, TermBatch] = {}
+        if weights.sparser_to_sparse:
+            terms["sparser_to_sparse"] = sparser_to_sparse(crops, self.expression_scale)
+        if weights.sparse_to_dense:
+            terms["sparse_to_dense"] = sparse_to_dense(crops, hide, rng, self.expression_scale)
+        if self.photographs is not None:
+            images = self.photographs.crop(rng, self.training.batch, 2 * side)
+            if weights.photo_sparser_to_sparse:
+                terms["photo_sparser_to_sparse"] = sparser_to_sparse(_all_known(images), 1.0)
+            if weights.photo_sparse_to_dense:
+                terms["photo_sparse_to_dense"] = photo_sparse_to_dense(images)
+        return terms
+
+
+def sparser_to_sparse(crops: Crops, loss_scale: float) -> TermBatch:
+    """Give every second sampled position, ask for all of them: learn to impute, one scale up."""
+    given = np.zeros_like(crops.known)
+    given[:, ::2, ::2] = crops.known[:, ::2, ::2]
+    return _term(crops.values, given, crops.tissue[:, ::2, ::2], crops.values, crops.known, loss_scale)
+
+
+def sparse_to_dense(crops: Crops, hide_fraction: float, rng: np.random.Generator, loss_scale: float) -> TermBatch:
+    """Spread samples over the dense grid and ask for them: the given ones, or with `hide_fraction` the hidden ones.
+
+    Args:
+        crops: Windows of a section.
+        hide_fraction: Share of the samples kept from the input; 0 gives the paper's term, zero for the identity.
+        rng: Draws the hidden ones.
+        loss_scale: From network to loss units.
+    """
+    hidden = crops.known & (rng.random(crops.known.shape) < hide_fraction)
+    asked = hidden if hide_fraction > 0 else crops.known
+    values = _spread(crops.values)
+    return _term(values, _spread(crops.known & ~hidden), crops.tissue, values, _spread(asked), loss_scale)
+
+
+def photo_sparse_to_dense(images: np.ndarray) -> TermBatch:
+    """Sample a photograph with stride 2, ask for the whole: co-learning at the scale of use.
+
+    Args:
+        images: `(batch, y, x)`, gray in [0, 1].
+    """
+    given = np.zeros(images.shape, np.bool_)
+    given[:, ::2, ::2] = True
+    everywhere = np.ones(images.shape, np.bool_)
+    return _term(images, given, everywhere, images, everywhere, 1.0)
+
+
+def _all_known(images: np.ndarray) -> Crops:
+    sites = images[:, ::2, ::2]
+    return Crops(values=sites, known=np.ones(sites.shape, np.bool_), tissue=np.ones(images.shape, np.bool_))
+
+
+def _spread(sites: np.ndarray) -> np.ndarray:
+    """Put sampled positions at the even places of a grid twice as fine; zero elsewhere."""
+    dense = np.zeros((len(sites), 2 * sites.shape[1], 2 * sites.shape[2]), sites.dtype)
+    dense[:, ::2, ::2] = sites
+    return dense
+
+
+def _term(
+    values: np.ndarray, given: np.ndarray, tissue: np.ndarray, target: np.ndarray, scored: np.ndarray, loss_scale: float
+) -> TermBatch:
+    sparse = np.where(given, values, np.float32(0))
+    tensors = [torch.from_numpy(np.ascontiguousarray(array))[:, None] for array in (sparse, given, tissue, target, scored)]
+    return TermBatch(sparse=tensors[0], observed=tensors[1], tissue=tensors[2], target=tensors[3], scored=tensors[4], loss_scale=loss_scale)

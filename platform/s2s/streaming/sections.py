@@ -1,0 +1,216 @@
+"""Read a stored section as what a method may see (`measure`), what it is judged on (`held_out`), and windows to train on.
+
+Two sources of windows: `SampledWindows` holds nothing but the sampled lattice, so strict training cannot leak;
+`DenseWindows` repeats the authors' order (turn first, then sample), which lets three quarters of the training items use
+bins that count as unsampled, and exists to measure that.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int
+
+from s2s.contracts.run import GeneConfig, SamplingConfig
+from s2s.errors import InputError, MissingError
+from s2s.lattice.measured import HeldOut, Measured
+from s2s.lattice.normalise import log1p_normalise, median_total
+from s2s.lattice.sampling import anchored, sampled_positions
+from s2s.storage.sections import Section
+from s2s.streaming.windows import Windows, turn, window_places
+
+BLOCK_VALUES = 32_000_000
+"""Values read at once while totals are summed: 128 MB of float32."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crops:
+    """Windows cut out, turned, and anchored so that sampled positions are the even ones.
+
+    Attributes:
+        values: At sampled positions, network units; 0 where not known.
+        known: Sampled positions whose value may be used.
+        tissue: On the dense grid, twice as fine.
+    """
+
+    values: Float32[np.ndarray, "batch site_y site_x"]
+    known: Bool[np.ndarray, "batch site_y site_x"]
+    tissue: Bool[np.ndarray, "batch y x"]
+
+
+class WindowSource(Protocol):
+    """Where training windows come from."""
+
+    num_genes: int
+
+    def places(self, side: int, min_tissue: float) -> Int[np.ndarray, "place 2"]:
+        """List corners of windows of `side` sampled positions with enough tissue."""
+        ...
+
+    def crop(self, windows: Windows, side: int) -> Crops:
+        """Cut windows of `side` sampled positions."""
+        ...
+
+
+class SampledWindows:
+    """Windows on the sampled lattice alone: sample first, then turn."""
+
+    def __init__(self, measured: Measured, expression_scale: float) -> None:
+        rows, columns = (slice(p, None, measured.stride) for p in measured.phase)
+        self._known = measured.observed[rows, columns]
+        sites = measured.expression[:, rows, columns]
+        self._values = np.where(self._known, sites / np.float32(expression_scale), np.float32(0))
+        self._site_tissue = measured.tissue[rows, columns]
+        # One more row and column before the first site: then sites are the odd positions, and stay so when turned.
+        framed = np.pad(measured.tissue, [(1, 2)] * 2)[measured.phase[0] :, measured.phase[1] :]
+        height, width = self._known.shape
+        self._tissue = framed[: 2 * height + 1, : 2 * width + 1]
+        self.num_genes = len(self._values)
+
+    def places(self, side: int, min_tissue: float) -> Int[np.ndarray, "place 2"]:
+        """List corners, counted in sampled positions."""
+        return window_places(self._site_tissue, side, min_tissue)
+
+    def crop(self, windows: Windows, side: int) -> Crops:
+        """Cut from the sampled lattice, then turn."""
+        values, known, tissue = [], [], []
+        for gene, y, x, symmetry in zip(windows.gene, windows.y, windows.x, windows.symmetry, strict=True):
+            values.append(turn(self._values[gene, y : y + side, x : x + side], symmetry))
+            known.append(turn(self._known[y : y + side, x : x + side], symmetry))
+            frame = self._tissue[2 * y : 2 * (y + side) + 1, 2 * x : 2 * (x + side) + 1]
+            tissue.append(turn(frame, symmetry)[1:, 1:])
+        return Crops(values=np.stack(values), known=np.stack(known), tissue=np.stack(tissue))
+
+
+class DenseWindows:
+    """Windows on the dense grid: turn first, then sample. LEAKY: the authors' order, for comparison only."""
+
+    def __init__(self, measured: Measured, truth: HeldOut, expression_scale: float) -> None:
+        self._known = measured.observed | truth.positions
+        dense = np.where(measured.observed, measured.expression, truth.expression) / np.float32(expression_scale)
+        self._values = np.where(self._known, dense, np.float32(0))
+        self._tissue = measured.tissue
+        self.num_genes = len(self._values)
+
+    def places(self, side: int, min_tissue: float) -> Int[np.ndarray, "place 2"]:
+        """List corners, counted in dense positions."""
+        return window_places(self._tissue, 2 * side, min_tissue)
+
+    def crop(self, windows: Windows, side: int) -> Crops:
+        """Cut from the dense grid, turn, then keep every second row and column."""
+        values, known, tissue = [], [], []
+        for gene, y, x, symmetry in zip(windows.gene, windows.y, windows.x, windows.symmetry, strict=True):
+            at = np.s_[y : y + 2 * side, x : x + 2 * side]
+            values.append(turn(self._values[gene][at], symmetry)[::2, ::2])
+            known.append(turn(self._known[at], symmetry)[::2, ::2])
+            tissue.append(turn(self._tissue[at], symmetry))
+        return Crops(values=np.stack(values), known=np.stack(known), tissue=np.stack(tissue))
+
+
+def measure(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> Measured:
+    """Read what a method may see of a section.
+
+    A section measured everywhere is sampled as `sampling` says; one that is sparse already keeps its own positions.
+
+    Args:
+        section: An open section.
+        sampling: Lattice to keep of a fully measured section.
+        genes: Which genes.
+
+    Raises:
+        InputError: no observed bin with counts, or no gene passes the choice.
+        MissingError: a gene asked for by name is not in the section.
+
+    Reads:
+        Every gene once for the totals of the bins, then the chosen ones.
+    """
+    masks, lattice = section.masks(), section.meta.lattice
+    tissue = masks.tissue & masks.valid
+    is_dense = lattice.stride == 1
+    stride, phase = (sampling.stride, sampling.phase) if is_dense else (lattice.stride, lattice.phase)
+    if stride != sampling.stride:
+        raise InputError(
+            f"expected a section sampled at stride {sampling.stride}, {section.uri} has stride {stride}; "
+            f"ingest it with --stride {sampling.stride}"
+        )
+    observed = tissue & (sampled_positions(tissue.shape, stride, phase) if is_dense else masks.observed)
+    if not observed.any():
+        raise InputError(f"expected at least one observed bin on tissue in {section.uri}, got none at stride {stride}, phase {phase}")
+    totals, detected, mean = _survey(section, observed)
+    chosen = _choose_genes(section, genes, detected, mean)
+    values = section.read(chosen)
+    if section.meta.values == "counts":
+        values = log1p_normalise(values, totals, median_total(totals, observed))
+    expression = np.where(observed, values, np.float32(np.nan)).astype(np.float32)
+    names = tuple(section.genes[index] for index in chosen)
+    return Measured(
+        expression=expression, observed=observed, tissue=tissue, genes=names, stride=stride, phase=phase, pitch_um=section.meta.pitch_um
+    )
+
+
+def held_out(section: Section, measured: Measured) -> HeldOut | None:
+    """Read the truth that a method is judged on.
+
+    Args:
+        section: The section that `measured` was read from.
+        measured: What the method may see; its constants normalise the truth too.
+
+    Returns:
+        The truth at tissue positions that are not observed; None when the section has none.
+
+    Reads:
+        Every gene once for the totals of the bins, then those of `measured`.
+    """
+    if section.meta.lattice.stride != 1:
+        return None
+    positions = measured.tissue & ~measured.observed
+    index = {name: place for place, name in enumerate(section.genes)}
+    values = section.read([index[name] for name in measured.genes])
+    if section.meta.values == "counts":
+        totals, _, _ = _survey(section, measured.observed)
+        values = log1p_normalise(values, totals, median_total(totals, measured.observed))
+    return HeldOut(expression=np.where(positions, values, np.float32(np.nan)).astype(np.float32), positions=positions)
+
+
+def anchored_frame(measured: Measured) -> tuple[Float32[np.ndarray, "gene y x"], Bool[np.ndarray, "y x"], Bool[np.ndarray, "y x"]]:
+    """Give expression (0 where unknown), observed and tissue on a grid whose sampled positions start at (0, 0)."""
+    known = np.where(measured.observed, measured.expression, np.float32(0))
+    values, observed, tissue = (
+        anchored(array, measured.phase, measured.stride, 0) for array in (known, measured.observed, measured.tissue)
+    )
+    return values, observed.astype(np.bool_), tissue.astype(np.bool_)
+
+
+def _survey(section: Section, observed: Bool[np.ndarray, "y x"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Totals per bin over all genes; detection rate and mean count of every gene in observed bins."""
+    block = max(1, BLOCK_VALUES // observed.size)
+    totals = np.zeros(observed.shape, np.float64)
+    detected, mean = np.empty(len(section.genes)), np.empty(len(section.genes))
+    for start in range(0, len(section.genes), block):
+        values = section.read(slice(start, start + block))
+        totals += values.sum(axis=0, dtype=np.float64)
+        seen = values[:, observed]
+        detected[start : start + block] = (seen > 0).mean(axis=1)
+        mean[start : start + block] = seen.mean(axis=1, dtype=np.float64)
+    return totals, detected, mean
+
+
+def _choose_genes(section: Section, config: GeneConfig, detected: np.ndarray, mean: np.ndarray) -> list[int]:
+    index = {name: place for place, name in enumerate(section.genes)}
+    if config.names is not None:
+        missing = [name for name in config.names if name not in index]
+        if missing:
+            raise MissingError(
+                f"expected genes of {section.uri} in genes.names, not found: {', '.join(missing[:5])}; "
+                f"it has for instance {', '.join(section.genes[:5])}"
+            )
+        return [index[name] for name in config.names]
+    passing = np.flatnonzero(detected >= config.min_detected)
+    if passing.size == 0:
+        raise InputError(
+            f"expected genes detected in {config.min_detected:.0%} of observed bins of {section.uri}, "
+            f"the best is detected in {detected.max():.1%}; lower genes.min_detected"
+        )
+    if config.limit is not None and passing.size > config.limit:
+        passing = np.sort(passing[np.argsort(-mean[passing], kind="stable")[: config.limit]])
+    return [int(place) for place in passing]

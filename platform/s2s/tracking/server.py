@@ -1,0 +1,123 @@
+"""An MLflow server, or SQLite in process, as shipping sees it: each call either holds, or raises one of two errors.
+
+Not here: what is shipped when (`shipping`), models (`registration`). Decision: an explicit client and no process-wide
+tracking URI, so that a run against a server and one with `--local` can live in one process.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from s2s.contracts.settings import Settings
+from s2s.tracking.records import SpoolHeader
+from s2s.tracking.thinning import Point
+from s2s.tracking.tracker import Status
+from s2s.tracking.vendor import Metric, MlflowClient, MlflowException, Param, is_missing, prepare_environment, vendor_errors
+
+SPOOL_TAG = "s2s.spool"
+MAX_METRICS_PER_BATCH = 1000
+MAX_PARAMS_PER_BATCH = 100
+END_STATUS: Mapping[Status, str] = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A connection to MLflow. Safe to use from a second thread; every method may raise `TrackingError`."""
+
+    uri: str
+    home: Path
+    artifact_location: str | None
+    client: MlflowClient
+
+    def ensure_experiment(self, name: str) -> str:
+        """Return the id of an experiment, made or restored if need be."""
+        with vendor_errors(self.uri):
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                return self._create_experiment(name)
+            if found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether a run is there and takes records."""
+        with vendor_errors(self.uri):
+            try:
+                return str(self.client.get_run(run_id).info.lifecycle_stage) == "active"
+            except MlflowException as error:
+                if is_missing(error):
+                    return False
+                raise
+
+    def find_run(self, experiment_id: str, spool_id: str) -> str | None:
+        """Find the run that a spool has already made, by its tag."""
+        with vendor_errors(self.uri):
+            runs = self.client.search_runs([experiment_id], f"tags.`{SPOOL_TAG}` = '{spool_id}'", max_results=1)
+        return str(runs[0].info.run_id) if runs else None
+
+    def create_run(self, experiment_id: str, header: SpoolHeader) -> str:
+        """Make the run of a spool; returns its id."""
+        tags = {**header.tags, SPOOL_TAG: header.id}
+        with vendor_errors(self.uri):
+            run = self.client.create_run(experiment_id, start_time=header.started_ms, tags=tags, run_name=header.run_name)
+        return str(run.info.run_id)
+
+    def log_params(self, run_id: str, values: Mapping[str, str]) -> None:
+        """Record settings; the same ones again change nothing."""
+        params = [Param(key, value) for key, value in values.items()]
+        with vendor_errors(self.uri):
+            for start in range(0, len(params), MAX_PARAMS_PER_BATCH):
+                self.client.log_batch(run_id, params=params[start : start + MAX_PARAMS_PER_BATCH], synchronous=True)
+
+    def log_metrics(self, run_id: str, points: Sequence[tuple[str, Point]]) -> None:
+        """Record points of curves; the same ones again change nothing."""
+        metrics = [Metric(name, point.value, point.at_ms, point.step) for name, point in points]
+        with vendor_errors(self.uri):
+            for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
+                self.client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS_PER_BATCH], synchronous=True)
+
+    def log_artifact(self, run_id: str, name: str, file: Path) -> None:
+        """Upload one file of a run; the same one again replaces it."""
+        folder = PurePosixPath(name).parent.as_posix()
+        with vendor_errors(self.uri):
+            self.client.log_artifact(run_id, str(file), None if folder == "." else folder)
+
+    def terminate(self, run_id: str, status: Status, at_ms: int) -> None:
+        """Say how and when a run ended."""
+        with vendor_errors(self.uri):
+            self.client.set_terminated(run_id, END_STATUS[status], end_time=at_ms)
+
+    def _create_experiment(self, name: str) -> str:
+        try:
+            return str(self.client.create_experiment(name, artifact_location=self.artifact_location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = self.client.get_experiment_by_name(name)  # another process was quicker
+        assert found is not None, "it exists already, and has a name"
+        return str(found.experiment_id)
+
+
+def connect(settings: Settings) -> Server:
+    """Open MLflow as the settings say. A server is not contacted yet; SQLite is opened, and made if it is missing.
+
+    Raises:
+        StackError: neither a server nor `--local` is set.
+        TrackingError: the SQLite file cannot be opened.
+
+    Writes:
+        In `--local` mode `$S2S_HOME/local/mlflow.db`, and artifacts below `$S2S_HOME/local/mlflow-artifacts`.
+    """
+    uri = settings.tracking_uri
+    prepare_environment()
+    local = settings.home / "local"
+    if settings.is_local:
+        local.mkdir(parents=True, exist_ok=True)
+    with vendor_errors(uri), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SQLAlchemy deprecates a loader that MLflow's tables use
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        if settings.is_local:
+            client.search_registered_models(max_results=1)  # the tables of the registry are made here, not in a thread
+    artifacts = (local / "mlflow-artifacts").resolve().as_uri() if settings.is_local else None
+    return Server(uri=uri, home=settings.home, artifact_location=artifacts, client=client)

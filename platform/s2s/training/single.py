@@ -1,0 +1,112 @@
+"""The loop on one device: steps, validations, checkpoints, and the reasons to stop."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from s2s.contracts.run import TrainingConfig
+from s2s.errors import TrainingError
+from s2s.network import CDCIN, Batch
+from s2s.training.state import TrainState
+from s2s.training.step import Device, to_device, train_step
+
+WARM_UP = 0.05
+FINAL_RATE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks:
+    """What a training tells the world, and asks of it.
+
+    Attributes:
+        validate: Network -> mean absolute error on held-out observed bins (log1p units); None keeps the last step.
+        save: Store the state; called every `checkpoint_every_s` seconds and at the end.
+        log: Metrics of a step.
+        progress: Steps done, steps at most, and the last loss.
+    """
+
+    validate: Callable[[CDCIN], float] | None
+    save: Callable[[TrainState], str]
+    log: Callable[[dict[str, float], int], None]
+    progress: Callable[[int, int, float], None]
+
+
+def new_state(network: CDCIN, training: TrainingConfig, device: Device) -> TrainState:
+    """Put a fresh network on its device beside a fresh Adam."""
+    network = network.to(device.name, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TrainState(network=network, optimizer=torch.optim.Adam(network.parameters(), lr=training.learning_rate, betas=training.betas))
+
+
+def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig, device: Device, callbacks: Callbacks) -> TrainState:
+    """Optimise until the last step, the time limit, or until validations stop improving; then load the best weights.
+
+    Args:
+        state: Fresh, or restored from a checkpoint.
+        batches: Those of steps `state.step`, `state.step + 1`, ...
+        training: How long, how fast, when to stop.
+        device: Where to compute.
+        callbacks: See there.
+
+    Returns:
+        `state`, its network holding the weights of the best validation.
+
+    Raises:
+        TrainingError: the loss is not finite; names the step and the last good checkpoint.
+    """
+    clock = _Clock(spent=state.seconds)
+    checkpoint, saved_at = "none", clock.seconds()
+    while state.step < training.max_steps and not _is_over(state, training, clock):
+        _set_rate(state, training)
+        state.network.train()
+        losses = {
+            name: float(value)
+            for name, value in train_step(state.network, state.optimizer, to_device(next(batches), device), training, device).items()
+        }
+        if not all(math.isfinite(losses[name]) for name in ("loss", "gradient_norm")):
+            raise TrainingError(
+                f"expected a finite loss and gradient, got {losses['loss']} and {losses['gradient_norm']} at step {state.step + 1}; "
+                f"last good checkpoint: {checkpoint}. "
+                "Lower training.learning_rate, set training.clip_norm, or set training.precision to float32, then train again: it resumes"
+            )
+        state.step += 1
+        callbacks.log({f"train/{name}": value for name, value in losses.items()}, state.step)
+        callbacks.progress(state.step, training.max_steps, losses["loss"])
+        if callbacks.validate is not None and (state.step % training.validate_every == 0 or state.step == training.max_steps):
+            error = callbacks.validate(state.network)
+            state.keep_best(error)
+            callbacks.log({"validation/mae": error}, state.step)
+        state.seconds = clock.seconds()
+        if state.seconds - saved_at >= training.checkpoint_every_s:
+            checkpoint, saved_at = callbacks.save(state), clock.seconds()
+    callbacks.save(state)
+    if state.best_weights:
+        state.network.load_state_dict(state.best_weights)
+    return state
+
+
+class _Clock:
+    def __init__(self, *, spent: float) -> None:
+        self._start = time.monotonic() - spent
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+
+def _is_over(state: TrainState, training: TrainingConfig, clock: _Clock) -> bool:
+    is_late = training.max_minutes is not None and clock.seconds() > 60 * training.max_minutes
+    is_stale = training.patience is not None and state.stale >= training.patience
+    return is_late or is_stale
+
+
+def _set_rate(state: TrainState, training: TrainingConfig) -> None:
+    rate = training.learning_rate
+    if training.schedule == "cosine":
+        warm_up = max(1, round(WARM_UP * training.max_steps))
+        done = max(0.0, (state.step - warm_up) / max(1, training.max_steps - warm_up))
+        cosine = FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done))
+        rate *= min(1.0, (state.step + 1) / warm_up) * cosine
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate

@@ -1,0 +1,88 @@
+"""The state of a training as named tensors and numbers, so that a checkpoint is plain safetensors and never a pickle.
+
+Batches depend on the seed and the step alone, so weights, Adam's moments, the best weights so far and a few numbers
+are the whole state: a resumed training continues bit for bit on a CPU.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from s2s.network import CDCIN
+
+Scalars = dict[str, str | int | float | None]
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainState:
+    """A network in training.
+
+    Attributes:
+        network: The weights now.
+        optimizer: Adam over them.
+        step: Optimiser steps done.
+        best_step: Step of the best validation; 0 before the first.
+        best_error: Its mean absolute error, log1p units.
+        best_weights: Its weights.
+        stale: Validations since then.
+        seconds: Training time so far, over all attempts.
+    """
+
+    network: CDCIN
+    optimizer: torch.optim.Adam
+    step: int = 0
+    best_step: int = 0
+    best_error: float = float("inf")
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    stale: int = 0
+    seconds: float = 0.0
+
+    def keep_best(self, error: float) -> None:
+        """Remember the weights if `error` is the smallest so far."""
+        if error < self.best_error:
+            self.best_step, self.best_error, self.stale = self.step, error, 0
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        else:
+            self.stale += 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Name every tensor of the state; on the CPU, contiguous."""
+        named = {f"weights/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        named |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
+        moments = self.optimizer.state
+        for name, parameter in self.network.named_parameters():
+            if parameter in moments:
+                named |= {f"{moment}/{name}": moments[parameter][moment] for moment in MOMENTS}
+        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in named.items()}
+
+    def scalars(self) -> Scalars:
+        """Name every number of the state."""
+        error = self.best_error if self.best_step else None
+        return {"step": self.step, "best_step": self.best_step, "best_error": error, "stale": self.stale, "seconds": self.seconds}
+
+    def restore(self, tensors: Mapping[str, Tensor], scalars: Mapping[str, str | int | float | None]) -> None:
+        """Put a saved state back.
+
+        Args:
+            tensors: From `tensors()`.
+            scalars: From `scalars()`.
+        """
+        self.network.load_state_dict(_under("weights", tensors))
+        device = next(self.network.parameters()).device
+        self.best_weights = {name: tensor.to(device) for name, tensor in _under("best", tensors).items()}
+        self.step, self.best_step, self.stale = (int(scalars[name] or 0) for name in ("step", "best_step", "stale"))
+        error = scalars["best_error"]
+        self.best_error = float("inf") if error is None else float(error)
+        self.seconds = float(scalars["seconds"] or 0)
+        moments = {moment: _under(moment, tensors) for moment in MOMENTS}
+        for name, parameter in self.network.named_parameters():
+            if name in moments["exp_avg"]:
+                saved = {moment: moments[moment][name].to(device) for moment in MOMENTS}
+                self.optimizer.state[parameter] = {"step": torch.tensor(float(self.step)), **saved}
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix + "/"): tensor for name, tensor in tensors.items() if name.startswith(prefix + "/")}

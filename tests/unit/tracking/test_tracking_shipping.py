@@ -1,0 +1,136 @@
+"""Shipping: order, groups, and going on where an outage stopped it. The server is a fake that can be gone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from s2s.errors import TrackingError
+from s2s.tracking.background import dispose
+from s2s.tracking.records import ArtifactRecord, CloseRecord, MetricsRecord, ParamsRecord, SpoolHeader
+from s2s.tracking.shipping import Shipper, group_records
+from s2s.tracking.spool import Spool, create_spool
+from s2s.tracking.thinning import Point
+from s2s.tracking.vendor import RefusedError
+
+
+class FakeServer:
+    """Keeps what it is sent, in order; its nth call fails once for each n in `failures`."""
+
+    uri = "fake://"
+
+    def __init__(self, failures: Mapping[int, type[TrackingError]] | None = None) -> None:
+        self.failures = failures or {}
+        self.num_calls = 0
+        self.runs: dict[str, str] = {}
+        self.got: list[tuple[str, object]] = []
+
+    def ensure_experiment(self, name: str) -> str:
+        return f"experiment {name}"
+
+    def has_run(self, run_id: str) -> bool:
+        return run_id in self.runs.values()
+
+    def find_run(self, experiment_id: str, spool_id: str) -> str | None:
+        return self.runs.get(spool_id)
+
+    def create_run(self, experiment_id: str, header: SpoolHeader) -> str:
+        return self.runs.setdefault(header.id, f"run {len(self.runs) + 1}")
+
+    def log_params(self, run_id: str, values: Mapping[str, str]) -> None:
+        self._take("params", dict(values))
+
+    def log_metrics(self, run_id: str, points: Sequence[tuple[str, Point]]) -> None:
+        self._take("metrics", [(name, point.step, point.value) for name, point in points])
+
+    def log_artifact(self, run_id: str, name: str, file: Path) -> None:
+        self._take("artifact", (name, file.read_bytes()))
+
+    def terminate(self, run_id: str, status: str, at_ms: int) -> None:
+        self._take("close", (status, at_ms))
+
+    def _take(self, kind: str, what: object) -> None:
+        self.num_calls += 1
+        if self.num_calls in self.failures:
+            raise self.failures[self.num_calls]("no")
+        self.got.append((kind, what))
+
+
+EVERYTHING = [
+    ("params", {"a": "1"}),
+    ("metrics", [("loss", 0, 2.0), ("pcc", 0, 0.1), ("loss", 1, 1.0)]),
+    ("artifact", ("figures/a.png", b"png")),
+    ("metrics", [("loss", 2, 0.5)]),
+    ("close", ("finished", 9)),
+]
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    spool = create_spool(tmp_path, experiment="e", run_name="r", tags={}, is_local=False)
+    spool.append(ParamsRecord(values={"a": "1"}))
+    spool.append(MetricsRecord(at_ms=1, step=0, values={"loss": 2.0, "pcc": 0.1}))
+    spool.append(MetricsRecord(at_ms=2, step=1, values={"loss": 1.0}))
+    file = spool.reserve("figures/a.png")
+    (spool.folder / file).write_bytes(b"png")
+    spool.append(ArtifactRecord(name="figures/a.png", file=file))
+    spool.append(MetricsRecord(at_ms=3, step=2, values={"loss": 0.5}))
+    spool.append(CloseRecord(at_ms=9, status="finished"))
+    return spool
+
+
+def test_everything_is_sent_in_order_metrics_together(spool: Spool) -> None:
+    server = FakeServer()
+    shipper = Shipper(server, spool)  # type: ignore[arg-type]
+    assert shipper.ship()
+    assert server.got == EVERYTHING
+    dispose(shipper)
+    assert not spool.folder.exists()
+
+
+@pytest.mark.parametrize("call", [pytest.param(n, id=f"gone at call {n}") for n in range(1, 6)])
+def test_after_an_outage_another_process_goes_on_where_the_first_stopped(spool: Spool, call: int) -> None:
+    server = FakeServer({call: TrackingError})
+    with pytest.raises(TrackingError):
+        Shipper(server, spool).ship()  # type: ignore[arg-type]
+    assert server.got == EVERYTHING[: call - 1]
+    assert Shipper(server, spool).ship()  # type: ignore[arg-type]
+    assert server.got == EVERYTHING
+    assert len(server.runs) == 1
+    spool.release()
+
+
+def test_a_run_made_but_not_noted_is_found_again(spool: Spool) -> None:
+    server = FakeServer()
+    server.create_run("experiment e", spool.header)  # the crash came before the state was saved
+    assert Shipper(server, spool).ship()  # type: ignore[arg-type]
+    assert len(server.runs) == 1
+    spool.release()
+
+
+def test_a_server_that_forgot_the_run_gets_all_of_it_again(spool: Spool) -> None:
+    assert Shipper(FakeServer(), spool).ship()  # type: ignore[arg-type]
+    new_server = FakeServer()
+    assert Shipper(new_server, spool).ship()  # type: ignore[arg-type]
+    assert new_server.got == EVERYTHING
+    spool.release()
+
+
+def test_what_the_server_refuses_is_dropped_said_and_kept_aside(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
+    server = FakeServer({3: RefusedError})
+    shipper = Shipper(server, spool)  # type: ignore[arg-type]
+    assert shipper.ship()
+    assert server.got == [item for item in EVERYTHING if item[0] != "artifact"]
+    dispose(shipper)
+    kept = spool.folder.with_name(spool.folder.name + ".refused")
+    assert (kept / "files" / "000001" / "a.png").read_bytes() == b"png"
+    assert "1 artifact record(s) of run r: no" in caplog.text
+    assert str(kept) in caplog.text
+
+
+def test_groups_hold_at_most_a_thousand_points() -> None:
+    record = MetricsRecord(at_ms=0, step=0, values={f"m{n}": 0.0 for n in range(400)})
+    params = ParamsRecord(values={})
+    numbered = [(item, end) for end, item in enumerate([record, record, record, params, params, record], start=1)]
+    sizes = [(len(group.records), group.records[0].kind, group.end) for group in group_records(numbered)]
+    assert sizes == [(2, "metrics", 2), (1, "metrics", 3), (1, "params", 4), (1, "params", 5), (1, "metrics", 6)]
