@@ -1,8 +1,10 @@
 """The rules of the house, as tests: what may stand where, how large it may grow, and what must be documented."""
 
 import ast
+import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -323,13 +325,17 @@ print(sorted(set({HEAVY!r}) & set(sys.modules)))
 
 
 def test_help_answers_in_half_a_second() -> None:
-    """Best of several: what is measured is the program, not what else the machine does at this moment."""
-    best = float("inf")
+    """Best of several: what is measured is the program, not what else the machine does; on a crowded machine its processor time counts."""
+    wall, processor = [], []
     for _ in range(10):
-        started = time.perf_counter()
+        started, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-m", "s2s", "--help"], capture_output=True, text=True, check=True, timeout=60)
-        best = min(best, time.perf_counter() - started)
+        now = resource.getrusage(resource.RUSAGE_CHILDREN)
+        wall.append(time.perf_counter() - started)
+        processor.append(now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime)
         assert "ingest" in done.stdout
-        if best < 0.5:
+        if wall[-1] < 0.5:
             return
-    pytest.fail(f"s2s --help took {best:.2f} s at best, expected less than 0.5 s")
+    is_crowded = os.getloadavg()[0] > (os.cpu_count() or 1)
+    best = min(processor if is_crowded else wall)
+    assert best < 0.5, f"s2s --help took {best:.2f} s at best"

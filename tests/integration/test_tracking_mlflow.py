@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,8 +13,11 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+import typer
 from safetensors.numpy import save
+from typer.testing import CliRunner
 
+from s2s.cli.models import models
 from s2s.contracts.release import Release
 from s2s.contracts.run import NetworkConfig, ScoreRow
 from s2s.contracts.settings import Settings
@@ -54,6 +58,15 @@ np.save(sys.argv[3], model.predict({"input": values}))
 assert (given.name, given.shape, str(given.type)) == ("input", (-1, 2, -1, -1), "float32")
 assert (made.name, made.shape, str(made.type)) == ("output", (-1, 1, -1, -1), "float32")
 assert "torch" not in sys.modules
+"""
+KILLED = """
+import time
+from s2s.contracts.settings import load_settings
+from s2s.tracking.recording import open_tracker
+tracker = open_tracker(load_settings(), experiment="test tracking", run_name="killed", tags={})
+tracker.params({"seed": "7"})
+print(tracker.flush().run_id, flush=True)
+time.sleep(600)
 """
 PACE = Pace(ship_every_s=0.05, sample_every_s=0.2, flush_timeout_s=30)
 
@@ -222,33 +235,32 @@ def test_champion_challenger_and_previous_move_as_the_gate_says(settings: Settin
     assert [reason.split(":")[0] for reason in reasons] == ["better", "better", "not better", "first", "leaky"]
 
 
-def test_registering_the_same_record_again_makes_no_second_version(
-    settings: Settings, tissue: str, script: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The process dies after each confirmed call in turn, before it could note it; replay begins again from the first record."""
+def test_shipping_all_of_a_run_again_changes_nothing(settings: Settings, tissue: str, script: Path, tmp_path: Path) -> None:
+    """The worst crash: everything was sent, and nothing of it noted."""
     tracker = begin(settings)
     tracker.params({"seed": "1"})
+    for step in range(3):
+        tracker.metrics({"loss": step / 2}, step)
     register(tracker, make_candidate(tissue, script))
-    monkeypatch.setattr("s2s.tracking.background.dispose", lambda shipper: shipper.spool.release())
-    tracker.close("finished")
-    monkeypatch.undo()
+    tracker.flush()
     (folder,) = left_over(settings.home)
-    (folder / "state.json").unlink()
+    shutil.copytree(folder, tmp_path / "copy")
+    tracker.close("finished")
+    (tmp_path / "copy" / "state.json").unlink()
+    shutil.move(tmp_path / "copy", folder)
 
-    monkeypatch.setenv("S2S_HOME", str(settings.home))
     assert replay(settings) == ReplayReport(num_shipped=1)
     (version,) = summary(settings, f"s2s-human-{tissue}").versions
     assert version.run_id == tracker.receipt.run_id
     client = connect(settings).client
     assert len(client.get_run(tracker.receipt.run_id).outputs.model_outputs) == 1
+    assert len(client.get_metric_history(tracker.receipt.run_id, "loss")) == 3
     assert left_over(settings.home) == []
 
 
 def test_replay_leaves_a_live_run_alone_and_ends_a_killed_one(settings: Settings) -> None:
-    live, killed = begin(settings), begin(settings)
-    killed.params({"seed": "7"})
-    run_id = killed.flush().run_id
-    abandon(killed)
+    live = begin(settings)
+    run_id = kill_a_run(settings)
     assert replay(settings) == ReplayReport(num_shipped=1, num_live=1)
     run = connect(settings).client.get_run(run_id)
     assert (run.info.status, run.data.params) == ("KILLED", {"seed": "7"})
@@ -256,10 +268,16 @@ def test_replay_leaves_a_live_run_alone_and_ends_a_killed_one(settings: Settings
     assert replay(settings) == ReplayReport()
 
 
-def abandon(tracker: MLflowTracker) -> None:
-    """What a kill leaves: no closing record, and no lock."""
-    tracker._background.stop()
-    tracker._spool.release()
+def kill_a_run(settings: Settings) -> str:
+    """Begin a run in another process, kill it when MLflow has the run, and return the run's id."""
+    where = {"S2S_LOCAL": "true"} if settings.is_local else {"S2S_MLFLOW_URI": settings.tracking_uri}
+    env = {**os.environ, **where, "S2S_HOME": str(settings.home)}
+    with subprocess.Popen([sys.executable, "-c", KILLED], env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            return process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
@@ -302,9 +320,7 @@ def test_a_deleted_experiment_is_restored(settings: Settings) -> None:
 
 def test_records_made_locally_do_not_go_to_a_server(mlflow_server: str, tmp_path: Path) -> None:
     local = Settings(home=tmp_path, is_local=True)
-    tracker = begin(local)
-    tracker.flush()
-    abandon(tracker)
+    kill_a_run(local)
     server = Settings(home=tmp_path, mlflow_uri=mlflow_server)
     assert replay(server) == ReplayReport()
     (folder,) = left_over(tmp_path)
@@ -349,3 +365,26 @@ def test_a_database_that_is_none_is_said_before_the_training(tmp_path: Path) -> 
     (tmp_path / "local" / "mlflow.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(TrackingError, match=r"mlflow\.db"):
         begin(Settings(home=tmp_path, is_local=True))
+
+
+def test_the_command_line_lists_models_as_a_table_and_as_json(
+    settings: Settings, tissue: str, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"s2s-human-{tissue}"
+    register_one(settings, make_candidate(tissue, script))
+    monkeypatch.setenv("S2S_HOME", str(settings.home))
+    monkeypatch.setenv("COLUMNS", "250")
+    if not settings.is_local:
+        monkeypatch.setenv("S2S_MLFLOW_URI", settings.tracking_uri)
+    app = typer.Typer()
+    app.command()(models)
+    where = ["--local"] if settings.is_local else []
+
+    table = CliRunner().invoke(app, [name, *where], catch_exceptions=False)
+    (line,) = [line for line in table.output.splitlines() if name in line]
+    for text in ("@challenger @champion", "section", "25 um", "0.500", "0.400 bilinear", "first"):
+        assert text in line
+    (model,) = json.loads(CliRunner().invoke(app, [name, "--json", *where], catch_exceptions=False).output)
+    assert model["versions"][0]["pcc"] == 0.5
+    with pytest.raises(MissingError, match=name):
+        CliRunner().invoke(app, ["s2s-no-such", *where], catch_exceptions=False)

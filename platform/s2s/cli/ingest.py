@@ -1,24 +1,22 @@
 """`s2s ingest`: sections and photographs, from files to the atlas. Options become contracts here; the work is done in `ingest`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from s2s.cli.options import Json, Local
+from s2s.cli.progress import progress_bar
+
 if TYPE_CHECKING:
     from s2s.contracts.section import SectionMeta
     from s2s.contracts.settings import Settings
     from s2s.ingest.binned import BinnedSection
-    from s2s.ingest.source_file import OnProgress
 
 app = typer.Typer(no_args_is_help=True, help="Put sections and photographs into the atlas.")
 
-Local = Annotated[bool, typer.Option("--local", help="No server: store under $S2S_HOME/local.")]
 To = Annotated[str | None, typer.Option("--to", metavar="URI", help="Where to store; by default below the atlas, named by its id.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Take the place of what is there under this id.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the stored contract as JSON instead of a summary.")]
 Licence = Annotated[str, typer.Option("--licence", help="Licence of the source, kept with the data.")]
 
 
@@ -81,7 +79,7 @@ def section(
     settings, uri = _destination("sections", source.id, to, is_local=local)
     if not replace:
         refuse_existing_section(uri, settings)
-    with _progress_bar() as on_progress:
+    with progress_bar(is_quiet=json) as on_progress:
         binned = read_section(source, on_progress)
         meta = store_section(binned, uri, settings, replace=replace, on_progress=on_progress)
     _report_section(binned, meta, uri, as_json=json)
@@ -110,7 +108,7 @@ def photographs(
     options = {"location": source, "id": name, "side": side, "licence": licence}
     chosen = validate(PhotographSource, options, where="the set of options")
     settings, uri = _destination("photographs", chosen.id, to, is_local=local)
-    with _progress_bar() as on_progress:
+    with progress_bar(is_quiet=json) as on_progress:
         meta = store_photographs(chosen, uri, settings, replace=replace, on_progress=on_progress)
     if json:
         typer.echo(meta.model_dump_json(indent=2))
@@ -145,22 +143,18 @@ def synthetic(
     settings, uri = _destination("sections", tissue.id, to, is_local=local)
     if not replace:
         refuse_existing_section(uri, settings)
-    with _progress_bar() as on_progress:
+    with progress_bar(is_quiet=json) as on_progress:
         binned, _ = make_synthetic(tissue)
         meta = store_section(binned, uri, settings, replace=replace, on_progress=on_progress)
     _report_section(binned, meta, uri, as_json=json)
 
 
 def _destination(folder: str, name: str, to: str | None, *, is_local: bool) -> "tuple[Settings, str]":
-    from s2s.contracts.settings import NO_STACK, load_settings
-    from s2s.errors import StackError
+    from s2s.contracts.settings import load_settings
     from s2s.storage.location import join
 
     settings = load_settings(is_local=is_local or None)
-    uri = to or join(settings.root, folder, name)
-    if uri.startswith("s3://") and settings.s3_endpoint is None and settings.aws_access_key_id is None:
-        raise StackError(NO_STACK.format(what="S3 server", name="S2S_S3_ENDPOINT"))
-    return settings, uri
+    return settings, to or join(settings.root, folder, name)
 
 
 def _report_section(binned: "BinnedSection", meta: "SectionMeta", uri: str, *, as_json: bool) -> None:
@@ -178,20 +172,3 @@ def _report_section(binned: "BinnedSection", meta: "SectionMeta", uri: str, *, a
         f"median {median:.6g} {unit} per measured bin\n"
         f"  stored at {uri}"
     )
-
-
-@contextmanager
-def _progress_bar() -> "Iterator[OnProgress]":
-    from rich.console import Console
-    from rich.progress import Progress
-
-    # On stderr, so that --json can be piped; it vanishes when done, and is silent where nobody watches.
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        tasks = {}
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield on_progress

@@ -46,9 +46,9 @@ def env() -> None:
     """Print `export` lines for a shell: eval "$(s2s stack env)"."""
     from s2s.contracts.settings import load_settings
     from s2s.stack.env_file import export_lines, read_env_file
-    from s2s.stack.site import Site
+    from s2s.stack.folder import StackFolder
 
-    for line in export_lines(read_env_file(Site(load_settings().home).env_file)):
+    for line in export_lines(read_env_file(StackFolder(load_settings().home).env_file)):
         typer.echo(line)
 
 

@@ -23,16 +23,16 @@ class SectionSource(Part):
         description="cells or spots: AnnData; transcripts: CSV, CSV.gz or Parquet, a row each; st: original ST table with RxC rows"
     )
     id: SectionId = Field(description="name of the section in the atlas")
-    tissue: Term
-    organism: Term
-    technology: Term
+    tissue: Term = Field(description="for instance breast, brain")
+    organism: Term = Field(description="for instance human, mouse")
+    technology: Term = Field(description="for instance xenium, visium, spatial-transcriptomics, iss")
     pitch_um: float = Field(gt=0, description="side of a bin; for spots their distance")
     um_per_unit: float = Field(1.0, gt=0, description="micrometres per unit of the source's coordinates")
     lattice: Lattice = Field(Lattice(), description="stride 2 puts spots on a grid twice as fine, to impute between them")
-    values: Values = "counts"
+    values: Values = Field("counts", description="counts: unsigned integers; log1p: values that the source had already normalised")
     layer: str | None = Field(None, description="AnnData layer that holds the counts; X when absent")
     columns: tuple[str, str, str] = Field(("x", "y", "gene"), description="column names of a transcript table")
-    licence: str = "unknown"
+    licence: str = Field("unknown", description="licence of the source, as you know it")
 
 
 class SamplingConfig(Part):
@@ -81,10 +81,10 @@ class NetworkConfig(Part):
 class LossWeights(Part):
     """Weights of the four loss terms (`method.md` section 2); 0 leaves a term out."""
 
-    sparser_to_sparse: float = Field(1.0, ge=0)
-    sparse_to_dense: float = Field(1.0, ge=0)
-    photo_sparser_to_sparse: float = Field(1.0, ge=0)
-    photo_sparse_to_dense: float = Field(1.0, ge=0)
+    sparser_to_sparse: float = Field(1.0, ge=0, description="every second sample in, all samples asked back")
+    sparse_to_dense: float = Field(1.0, ge=0, description="all samples in, a dense section out, compared at samples")
+    photo_sparser_to_sparse: float = Field(1.0, ge=0, description="the first term, on photographs")
+    photo_sparse_to_dense: float = Field(1.0, ge=0, description="the second, on photographs, whose dense truth is known")
 
 
 class TrainingConfig(Part):
@@ -97,7 +97,7 @@ class TrainingConfig(Part):
         64, ge=8, le=1024, multiple_of=4, description="side of a dense training window in bins; its sampled lattice has half of it"
     )
     min_tissue: float = Field(0.5, ge=0, le=1, description="smallest tissue fraction of a training window")
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(1e-4, gt=0, description="of Adam, at its highest")
     schedule: Literal["constant", "cosine"] = Field("constant", description="cosine: warm-up over 5 %, then down to 1 %")
     betas: tuple[float, float] = Field((0.5, 0.999), description="Adam")
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm")
@@ -130,8 +130,8 @@ class Resources(Part):
     """What one run asks of the cluster."""
 
     cpus: float = Field(2, gt=0, description="cores; also the number of torch threads")
-    gpus: float = Field(0, ge=0)
-    memory_gb: float = Field(4, gt=0)
+    gpus: float = Field(0, ge=0, description="graphics processors; a fraction shares one")
+    memory_gb: float = Field(4, gt=0, description="main memory to reserve")
 
 
 class TrackingConfig(Part):
@@ -158,7 +158,7 @@ class RunConfig(Document):
     imputation: ImputationConfig = ImputationConfig()
     resources: Resources = Resources()
     tracking: TrackingConfig = TrackingConfig()
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(0, ge=0, lt=2**31, description="same seed on a CPU, same bits")
 
     @model_validator(mode="after")
     def _paper_preset_has_no_mask_inputs(self) -> "RunConfig":

@@ -5,9 +5,11 @@ Ray workers included, finds the stack through it, so no secret ever travels as a
 names come from the environment, and AWS credentials from the instance's role.
 """
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -30,7 +32,9 @@ class Settings(BaseSettings):
         Path.home() / ".s2s", validation_alias="S2S_HOME", description="folder of the stack, of --local data and of spooled records"
     )
     is_local: bool = Field(False, validation_alias="S2S_LOCAL", description="true: file system, MLflow on SQLite in process, no Ray")
-    s3_endpoint: str | None = Field(None, validation_alias="S2S_S3_ENDPOINT", description="URL of an S3 server; absent: AWS")
+    s3_endpoint: str | None = Field(
+        None, validation_alias="S2S_S3_ENDPOINT", description="URL of the S3 server; on AWS https://s3.REGION.amazonaws.com"
+    )
     bucket: str = Field("atlas", validation_alias="S2S_BUCKET", description="bucket of the atlas")
     mlflow_uri: str | None = Field(None, validation_alias="S2S_MLFLOW_URI", description="URL of the MLflow server")
     ray_address: str | None = Field(None, validation_alias="S2S_RAY_ADDRESS", description="host:port of the Ray head")
@@ -39,15 +43,25 @@ class Settings(BaseSettings):
         "obstore", validation_alias="S2S_ZARR_CLIENT", description="library that moves Zarr chunks; obstore is about twice as fast"
     )
     zarr_concurrency: int = Field(64, ge=1, le=1024, validation_alias="S2S_ZARR_CONCURRENCY", description="chunks in flight per process")
-    aws_access_key_id: SecretStr | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
-    aws_secret_access_key: SecretStr | None = Field(None, validation_alias="AWS_SECRET_ACCESS_KEY")
-    aws_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN")
-    aws_region: str = Field("us-east-1", validation_alias="AWS_DEFAULT_REGION")
+    aws_access_key_id: SecretStr | None = Field(
+        None, validation_alias="AWS_ACCESS_KEY_ID", description="S3 key; absent: the role of the machine"
+    )
+    aws_secret_access_key: SecretStr | None = Field(None, validation_alias="AWS_SECRET_ACCESS_KEY", description="its secret")
+    aws_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN", description="of temporary keys")
+    aws_region: str = Field("us-east-1", validation_alias="AWS_DEFAULT_REGION", description="region of the bucket")
 
     @property
     def root(self) -> str:
-        """URI below which sections, photographs and runs lie."""
-        return (self.home / "local").as_posix() if self.is_local else f"s3://{self.bucket}"
+        """URI below which sections, photographs and runs lie.
+
+        Raises:
+            StackError: no S3 server is set and `--local` was not asked for.
+        """
+        if self.is_local:
+            return (self.home / "local").as_posix()
+        if self.s3_endpoint is None:
+            raise StackError(NO_STACK.format(what="an S3 server", name="S2S_S3_ENDPOINT"))
+        return f"s3://{self.bucket}"
 
     @property
     def tracking_uri(self) -> str:
@@ -59,11 +73,12 @@ class Settings(BaseSettings):
         if self.is_local:
             return f"sqlite:///{(self.home / 'local' / 'mlflow.db').as_posix()}"
         if self.mlflow_uri is None:
-            raise StackError(NO_STACK.format(what="MLflow server", name="S2S_MLFLOW_URI"))
+            raise StackError(NO_STACK.format(what="an MLflow server", name="S2S_MLFLOW_URI"))
         return self.mlflow_uri
 
 
-NO_STACK = "expected a {what}, but {name} is not set and no local stack is up; run `s2s stack up`, set {name}, or add --local"
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION")
+NO_STACK = "expected {what}, but {name} is not set and no local stack is up; run `s2s stack up`, set {name}, or add --local"
 
 
 def load_settings(*, is_local: bool | None = None) -> Settings:
@@ -80,7 +95,7 @@ def load_settings(*, is_local: bool | None = None) -> Settings:
     """
     home = _Home().home.expanduser()
     try:
-        settings = Settings(_env_file=home / STACK_ENV)
+        settings = Settings(_env_file=home / STACK_ENV, **_keys_of_stack(home / STACK_ENV))
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(
@@ -90,3 +105,11 @@ def load_settings(*, is_local: bool | None = None) -> Settings:
     if is_local is not None:
         changes["is_local"] = is_local
     return settings.model_copy(update=changes)
+
+
+def _keys_of_stack(file: Path) -> dict[str, Any]:
+    """Keys belong to their endpoint: where the endpoint comes from the stack's file, a user's own AWS keys must not go there."""
+    given = dotenv_values(file) if file.is_file() else {}
+    if "S2S_S3_ENDPOINT" in os.environ or "S2S_S3_ENDPOINT" not in given:
+        return {}
+    return {name: given.get(name) for name in KEYS if name in given or name == "AWS_SESSION_TOKEN"}

@@ -20,8 +20,8 @@ from scipy import sparse
 from s2s.errors import InputError, S2SError
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-BLOCK_VALUES = 8_000_000
-"""Values per block: about 100 MB as int64 triplets, so a file of any size is read in little memory."""
+BLOCK_VALUES = 2_000_000
+"""Values per block: some 60 MB while they are added up, so a file of any size is read in little memory."""
 
 SPATIAL = "spatial"
 

@@ -75,9 +75,7 @@ def _outline(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     # R writes no name above the row names, Python and the array's own software do.
     genes = header if len(header) == num_values else header[1:]
     if len(genes) != num_values:
-        raise InputError(
-            f"expected as many gene names as values in {path}, got {len(genes)} names and {num_values} values"
-        )
+        raise InputError(f"expected as many gene names as values in {path}, got {len(genes)} names and {num_values} values")
     return tuple(gene.strip('"') for gene in genes), names
 
 

@@ -70,18 +70,9 @@ def open_text(path: Path) -> Iterator[tuple[TextIO, Callable[[], int]]]:
     Raises:
         InputError: while reading: a truncated or damaged gzip, or bytes that are no UTF-8 text.
     """
-    with path.open("rb") as raw:
-        is_gzip = raw.read(2) == GZIP_MAGIC
-        raw.seek(0)
     try:
-        with path.open("rb") as raw:
-            if is_gzip:
-                with gzip.open(raw, "rt", encoding="utf-8", newline="") as text:
-                    yield text, raw.tell
-            else:
-                # A text layer of our own over `raw`: its position stays readable while the text is being iterated.
-                with io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
-                    yield text, raw.tell
+        with path.open("rb") as raw, _text_over(raw) as text:
+            yield text, raw.tell
     except EOFError:
         raise InputError(
             f"expected a complete gzip file, {path} ends in the middle ({path.stat().st_size} bytes); copy or download it again"
@@ -93,3 +84,10 @@ def open_text(path: Path) -> Iterator[tuple[TextIO, Callable[[], int]]]:
             f"expected a text table in UTF-8, {path} holds byte {error.object[error.start]:#04x}; "
             "is it the right file and the right --reader?"
         ) from None
+
+
+def _text_over(raw: io.BufferedReader) -> TextIO:
+    # A text layer of our own in both cases: the position of `raw` stays readable while the text is being iterated.
+    if raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):
+        return gzip.open(raw, "rt", encoding="utf-8", newline="")
+    return io.TextIOWrapper(raw, encoding="utf-8", newline="")

@@ -10,7 +10,7 @@ from s2s.contracts.settings import Settings
 from s2s.errors import ExistsError, MissingError
 from s2s.ingest.binned import BinnedSection
 from s2s.ingest.source_file import OnProgress, no_progress
-from s2s.storage.sections import Masks, open_section, write_section
+from s2s.storage.sections import Masks, NewSection, commit_section, open_section
 
 BLOCK_VALUES = 16_000_000
 """Dense values in memory while writing: 64 MB as 32-bit numbers, and one gene at least."""
@@ -39,8 +39,8 @@ def store_section(
         One section at `uri`.
     """
     masks = Masks(tissue=binned.tissue, observed=binned.observed, valid=binned.valid)
-    blocks = _reported(binned, on_progress)
-    return write_section(uri, binned.meta, binned.genes, blocks, masks, settings, replace=replace)
+    new = NewSection(meta=binned.meta, genes=binned.genes, blocks=_reported(binned, on_progress), masks=masks)
+    return commit_section(uri, new, settings, replace=replace)
 
 
 def refuse_existing_section(uri: str, settings: Settings) -> None:

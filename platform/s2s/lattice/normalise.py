@@ -19,7 +19,7 @@ def median_total(totals: Num[np.ndarray, "y x"], observed: Bool[np.ndarray, "y x
     values = totals[observed]
     if values.size == 0 or not np.median(values) > 0:
         raise InputError(
-            f"expected observed bins with counts, got {values.size} observed bins with {values.sum():g} counts; check the pitch and the phase"
+            f"expected observed bins with counts, got {values.size} observed bins with {values.sum():g} counts; check pitch and phase"
         )
     return float(np.median(values))
 

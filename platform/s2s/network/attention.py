@@ -56,7 +56,7 @@ class WindowAttention(nn.Module):
         heads = (batch * count, self.heads) if mask is None else (batch, count * self.heads)
         qkv = self.qkv(windows).view(batch, count, area, 3, self.heads, features // self.heads)
         query, key, value = qkv.permute(3, 0, 1, 4, 2, 5).reshape(3, *heads, area, -1)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=self._bias(mask).to(query.dtype))
+        mixed = attend(query, key, value, self._bias(mask).to(query.dtype))
         mixed = mixed.view(batch, count, self.heads, area, -1).transpose(2, 3).reshape(windows.shape)
         output: Tensor = self.proj(self._join(mixed, height, width))
         return output
@@ -86,6 +86,29 @@ class WindowAttention(nn.Module):
         if self.shift:
             tokens = tokens.roll((self.shift, self.shift), (1, 2))
         return tokens[:, :height, :width]
+
+
+def attend(
+    query: Float[Tensor, "batch head query channel"],
+    key: Float[Tensor, "batch head key channel"],
+    value: Float[Tensor, "batch head key channel"],
+    bias: Float[Tensor, "#batch head query key"],
+) -> Float[Tensor, "batch head query channel"]:
+    """Softmax attention with an additive bias, `-inf` where a key is not to be seen.
+
+    On a GPU the fused kernel; elsewhere the three steps written out, because on a processor torch's fused kernel has no
+    gradient for the bias, and its fallback took 2.5 times as long (heads of 4 and 8 channels, 64 positions, bfloat16).
+
+    Args:
+        query: Queries, unscaled.
+        key: Keys.
+        value: Values.
+        bias: Added to the scaled scores; at least one key of every query is finite.
+    """
+    if query.is_cuda:
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2)) + bias
+    return torch.matmul(scores.softmax(-1), value)
 
 
 def relative_position_index(window: int) -> Int[Tensor, "query key"]:

@@ -77,7 +77,9 @@ class CDCIN(nn.Module):
         """
         super().__init__()
         self.config = config
-        self.stages = nn.ModuleList(Stage(config) for _ in range(config.cascades))
+        # Torch's layers draw weights as they are made; ours replace them, so that draw must not move the global generator.
+        with torch.random.fork_rng(devices=[]):
+            self.stages = nn.ModuleList(Stage(config) for _ in range(config.cascades))
         initialise(self, generator)
 
     def forward(

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from s2s.network.consistency import enforce_consistency
+from s2s.network.consistency import enforce_consistency, require_same_lattice
 
 FillMethod = Literal["copy", "smooth"]
 
@@ -45,6 +45,7 @@ def fill(
     Raises:
         ShapeError: the lattices differ.
     """
+    require_same_lattice(sparse=sparse, observed=observed)
     values = torch.where(observed, sparse, torch.zeros_like(sparse))
     filled = copy_blocks(values) if method == "copy" else smooth(values, observed)
     return enforce_consistency(filled, sparse, observed)

@@ -1,7 +1,8 @@
 """What one training step minimises: the four terms of `method.md` section 2, every stage supervised.
 
 Values outside `scored` may be anything, NaN included: they reach neither the loss nor a gradient. Decision: windows of equal
-size share one pass through the network whatever their term; the price is a peak memory of two terms at once.
+size share one pass through the network whatever their term; the price is that the activations of all terms live until one
+backward pass. Where memory is short, call `forward_terms` and `total_loss` with one term at a time and accumulate gradients.
 """
 
 from collections import defaultdict

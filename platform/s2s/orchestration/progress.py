@@ -1,18 +1,17 @@
 """Progress of a task that runs elsewhere: a small actor holds the latest word, the launching process asks for it."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ray
-from ray.actor import ActorHandle
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
 
 Word = tuple[str, int, int, str]
 EVERY_S = 0.5
 
 
-@ray.remote(num_cpus=0, max_restarts=1)
 class ProgressBoard:
-    """Keeps the latest progress; a lost board costs a picture, never a run."""
+    """Keeps the latest progress, as a Ray actor; a lost board costs a picture, never a run."""
 
     def __init__(self) -> None:
         self._latest: Word = ("wait for resources", 0, 0, "")
@@ -29,7 +28,7 @@ class ProgressBoard:
 class Poster:
     """A progress callback that posts to a board: every change of stage, and twice per second within one."""
 
-    def __init__(self, board: ActorHandle[Any]) -> None:
+    def __init__(self, board: "ActorHandle[Any]") -> None:
         self._board = board
         self._stage, self._posted_at = "", 0.0
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from s2s.contracts.release import Release
 from s2s.recipes.release import build_network, impute_planes
-from s2s.tracking.pyfunc import RELEASE, WEIGHTS, PythonModel, PythonModelContext, set_model
+from s2s.tracking.pyfunc import INPUT, RELEASE, WEIGHTS, PythonModel, PythonModelContext, set_model
 
 
 class ServedImputer(PythonModel):  # type: ignore[misc]  # mlflow has no types
@@ -27,7 +27,8 @@ class ServedImputer(PythonModel):  # type: ignore[misc]  # mlflow has no types
 
     def predict(self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, object] | None = None) -> np.ndarray:
         """Impute planes; see the module for shapes and units."""
-        return impute_planes(self.network, self.release, model_input)
+        planes = model_input[INPUT] if isinstance(model_input, dict) else model_input
+        return impute_planes(self.network, self.release, planes)
 
 
 set_model(ServedImputer())

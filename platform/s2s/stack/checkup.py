@@ -65,7 +65,12 @@ def check_up(settings: Settings, on_check: Callable[[str], None]) -> list[Check]
 
 def _python(_: Settings) -> Check:
     is_good = sys.version_info >= (3, 11)
-    return Check(name="python", state="ok" if is_good else "fail", detail=sys.version.split()[0], advice="" if is_good else "install Python 3.11 or newer")
+    return Check(
+        name="python",
+        state="ok" if is_good else "fail",
+        detail=sys.version.split()[0],
+        advice="" if is_good else "install Python 3.11 or newer",
+    )
 
 
 def _packages(_: Settings) -> Check:
@@ -82,7 +87,9 @@ def _packages(_: Settings) -> Check:
         if have == "absent" or not need.specifier.contains(have, prereleases=True):
             wrong.append(f"{need.name} {have}, needs {need.specifier}")
     if wrong:
-        return Check(name="packages", state="fail", detail="; ".join(wrong), advice="install with the versions of constraints.txt: make setup")
+        return Check(
+            name="packages", state="fail", detail="; ".join(wrong), advice="install with the versions of constraints.txt: make setup"
+        )
     return Check(name="packages", state="ok", detail=f"s2s {version(DISTRIBUTION)}, {count} libraries as required")
 
 
@@ -90,9 +97,15 @@ def _machine(settings: Settings) -> Check:
     memory = psutil.virtual_memory()
     folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     disk = shutil.disk_usage(folder).free / GB
-    detail = f"{psutil.cpu_count()} cores, {memory.available / GB:.0f} of {memory.total / GB:.0f} GB memory free, {disk:.0f} GB disk free at {folder}"
+    free = f"{memory.available / GB:.0f} of {memory.total / GB:.0f} GB memory free, {disk:.0f} GB disk free at {folder}"
+    detail = f"{psutil.cpu_count()} cores, {free}"
     if disk < MIN_DISK_GB or memory.available / GB < MIN_MEMORY_GB:
-        return Check(name="machine", state="warn", detail=detail, advice=f"a training wants {MIN_MEMORY_GB} GB memory and {MIN_DISK_GB} GB disk: free some")
+        return Check(
+            name="machine",
+            state="warn",
+            detail=detail,
+            advice=f"a training wants {MIN_MEMORY_GB} GB memory and {MIN_DISK_GB} GB disk: free some",
+        )
     return Check(name="machine", state="ok", detail=detail)
 
 
@@ -115,13 +128,13 @@ def _home(settings: Settings) -> Check:
 def _s3(settings: Settings) -> Check:
     if settings.is_local:
         return Check(name="S3", state="ok", detail=f"not used with --local: files under {settings.root}")
-    if settings.s3_endpoint is None and settings.aws_access_key_id is None:
+    if settings.s3_endpoint is None:
         return Check(name="S3", state="warn", detail="no server set", advice="s2s stack up, or set S2S_S3_ENDPOINT, or use --local")
     try:
         exists(join(settings.root, "doctor"), settings)
     except S2SError as error:
         return Check(name="S3", state="fail", detail=str(error), advice="s2s stack status")
-    return Check(name="S3", state="ok", detail=f"{settings.root} at {settings.s3_endpoint or 'AWS'}, client {settings.zarr_client}")
+    return Check(name="S3", state="ok", detail=f"{settings.root} at {settings.s3_endpoint}, client {settings.zarr_client}")
 
 
 def _mlflow(settings: Settings) -> Check:
@@ -149,4 +162,6 @@ def _spool(settings: Settings) -> Check:
     if report.num_waiting:
         detail = f"{report.num_waiting} runs wait to be sent to MLflow: {report.problem}"
         return Check(name="spool", state="warn", detail=detail, advice="bring MLflow back, then s2s doctor")
-    return Check(name="spool", state="ok", detail=f"nothing waits{f', {report.num_shipped} runs were sent now' if report.num_shipped else ''}")
+    return Check(
+        name="spool", state="ok", detail=f"nothing waits{f', {report.num_shipped} runs were sent now' if report.num_shipped else ''}"
+    )

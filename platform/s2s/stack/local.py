@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from s2s.errors import StackError
 from s2s.stack import ray_head, seaweedfs
 from s2s.stack.env_file import write_env_file
+from s2s.stack.folder import StackFolder
 from s2s.stack.plan import PARTS, Part, Plan, replacement
 from s2s.stack.ports import choose_ports
 from s2s.stack.processes import ProcessRecord, is_alive, spawn, stop, wait_until_healthy
-from s2s.stack.site import Site
 from s2s.storage.bucket import ensure_bucket
 
 PATIENCE_S = 15.0
@@ -60,29 +60,28 @@ def up(home: Path, on_wait: Callable[[str], None]) -> list[PartStatus]:
     Writes:
         `$S2S_HOME/stack/`, and `$S2S_HOME/stack.env` once all parts answer.
     """
-    site = Site(home)
-    with site.lock(on_wait):
-        own = [part for part in PARTS if replacement(part, site) is None]
+    place = StackFolder(home)
+    with place.lock(on_wait):
+        own = [part for part in PARTS if replacement(part, place) is None]
         for part in PARTS:
-            _clear(part, site, on_wait, is_wanted=part in own)
-        plan = Plan(site, _ports(own, site))
-        site.keep_ports(site.last_ports() | plan.ports)
+            _clear(part, place, on_wait, is_wanted=part in own)
+        plan = Plan(place, _ports(own, place))
+        place.keep_ports(place.last_ports() | plan.ports)
         records = {part.name: _started(part, plan) for part in own}
         for part in own:
             on_wait(part.title)
-            record = records[part.name]
-            wait_until_healthy(record, lambda part=part, record=record: part.is_healthy(record.ports), timeout_s=part.start_timeout_s)  # type: ignore[misc]
+            _await(part, records[part.name], part.start_timeout_s)
             if part.name == seaweedfs.NAME:
                 ensure_bucket(plan.s3_settings())
-        write_env_file(site.env_file, plan.environment())
+        write_env_file(place.env_file, plan.environment())
         _warn_of_hidden_values(plan)
     return status(home)
 
 
 def status(home: Path) -> list[PartStatus]:
     """Say of each part whether it answers, where it is, and where its log lies."""
-    site = Site(home)
-    return [_status(part, site) for part in PARTS]
+    place = StackFolder(home)
+    return [_status(part, place) for part in PARTS]
 
 
 def down(home: Path, on_wait: Callable[[str], None]) -> list[str]:
@@ -97,52 +96,56 @@ def down(home: Path, on_wait: Callable[[str], None]) -> list[str]:
     Writes:
         Removes `$S2S_HOME/stack.env` and the records.
     """
-    site = Site(home)
-    if not site.folder.is_dir():
+    place = StackFolder(home)
+    if not place.path.is_dir():
         return []
     ended: list[str] = []
-    with site.lock(on_wait):
-        site.env_file.unlink(missing_ok=True)
+    with place.lock(on_wait):
+        place.env_file.unlink(missing_ok=True)
         for part in reversed(PARTS):  # MLflow before the S3 server that it writes to
-            record = site.record(part.name)
+            record = place.record(part.name)
             if record is None:
                 continue
             on_wait(f"{part.title} to end")
             if stop(record):
                 ended.append(part.title)
-            site.forget(part.name)
+            place.forget(part.name)
     return ended
 
 
-def _clear(part: Part, site: Site, on_wait: Callable[[str], None], *, is_wanted: bool) -> None:
+def _clear(part: Part, place: StackFolder, on_wait: Callable[[str], None], *, is_wanted: bool) -> None:
     # What is left of a dead, stuck or replaced part must go first: orphans of a killed parent may still hold its ports.
-    record = site.record(part.name)
+    record = place.record(part.name)
     if record is None:
         return
     if is_wanted and is_alive(record):
         on_wait(part.title)
         try:
-            wait_until_healthy(record, lambda: part.is_healthy(record.ports), timeout_s=PATIENCE_S)
+            _await(part, record, PATIENCE_S)
         except StackError:
             _log.warning("%s runs but does not answer; starting it anew", part.title)
         else:
             return
     stop(record)
-    site.forget(part.name)
+    place.forget(part.name)
 
 
-def _ports(parts: list[Part], site: Site) -> dict[str, dict[str, int]]:
+def _await(part: Part, record: ProcessRecord, timeout_s: float) -> None:
+    wait_until_healthy(record, lambda: part.is_healthy(record.ports), timeout_s=timeout_s)
+
+
+def _ports(parts: list[Part], place: StackFolder) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     for part in parts:
-        record = site.record(part.name)
+        record = place.record(part.name)
         taken = {port for ports in found.values() for port in ports.values()}
-        found[part.name] = record.ports if record else choose_ports(part.ports, last=site.last_ports().get(part.name, {}), taken=taken)
+        found[part.name] = record.ports if record else choose_ports(part.ports, last=place.last_ports().get(part.name, {}), taken=taken)
     return found
 
 
 def _started(part: Part, plan: Plan) -> ProcessRecord:
     launch = plan.launch(part)
-    record = plan.site.record(part.name)
+    record = plan.place.record(part.name)
     if record is not None and record.recipe == launch.recipe:
         return record
     if record is not None:
@@ -150,17 +153,17 @@ def _started(part: Part, plan: Plan) -> ProcessRecord:
         stop(record)
         launch = plan.launch(part)
     record = spawn(launch)
-    plan.site.remember(record)
+    plan.place.remember(record)
     return record
 
 
-def _status(part: Part, site: Site) -> PartStatus:
-    given = replacement(part, site)
+def _status(part: Part, place: StackFolder) -> PartStatus:
+    given = replacement(part, place)
     if given is not None:
         state: Literal["running", "silent", "stopped"] = "running" if part.is_replacement_healthy(given) else "silent"
         return PartStatus(name=part.name, title=part.title, state=state, is_external=True, address=given)
-    record = site.record(part.name)
-    log = site.log(part.name) if site.log(part.name).exists() else None
+    record = place.record(part.name)
+    log = place.log(part.name) if place.log(part.name).exists() else None
     if record is None or not is_alive(record):
         return PartStatus(
             name=part.name, title=part.title, state="stopped", is_external=False, address=None, pid=None, uptime_s=None, log=log
@@ -184,4 +187,4 @@ def _warn_of_hidden_values(plan: Plan) -> None:
         hidden.append("AWS_SESSION_TOKEN")
     hidden = [name for name in hidden if name not in ray_head.LOOPBACK_ENV]
     if hidden:
-        _log.warning("%s in this shell differ from the stack's and win over it; run `unset %s`", ", ".join(hidden), " ".join(hidden))
+        _log.warning("this shell's %s differ from the stack's and win over them; run `unset %s`", ", ".join(hidden), " ".join(hidden))

@@ -35,11 +35,7 @@ def launch(archive: Archive, log: Path, ports: dict[str, int]) -> Launch:
 
     Raises:
         StackError: mlflow is not installed beside this Python.
-
-    Writes:
-        The database's folder, made if it is missing.
     """
-    archive.database.parent.mkdir(parents=True, exist_ok=True)
     port = ports["http"]
     command = (
         executable("mlflow", install="pip install s2s-atlas"), "server",
@@ -58,6 +54,7 @@ def launch(archive: Archive, log: Path, ports: dict[str, int]) -> Launch:
         },
         ports=ports,
         log=log,
+        folders=(archive.database.parent,),
     )
 
 

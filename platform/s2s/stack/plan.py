@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from s2s.contracts.settings import Settings, load_settings
 from s2s.stack import mlflow_server, ray_head, seaweedfs
 from s2s.stack.credentials import ray_token, s3_keys
+from s2s.stack.folder import StackFolder
 from s2s.stack.probe import accepts
 from s2s.stack.processes import Launch
-from s2s.stack.site import Site
 
 Ports = dict[str, int]
 
@@ -70,10 +70,10 @@ PARTS = (
 """In the order of their start; MLflow's artifacts lie in S3."""
 
 
-def replacement(part: Part, site: Site) -> str | None:
+def replacement(part: Part, place: StackFolder) -> str | None:
     """The address that the user gave for a part; None where the stack runs its own."""
     given = os.environ.get(part.variable)
-    own = site.last_ports().get(part.name)
+    own = place.last_ports().get(part.name)
     return None if not given or (own and given == part.address(own)) else given
 
 
@@ -81,7 +81,7 @@ def replacement(part: Part, site: Site) -> str | None:
 class Plan:
     """The ports of every part that the stack runs itself; a part that is missing here was replaced."""
 
-    site: Site
+    place: StackFolder
     ports: dict[str, Ports]
 
     def launch(self, part: Part) -> Launch:
@@ -93,12 +93,13 @@ class Plan:
         Writes:
             Its data folder, and its keys the first time.
         """
-        ports, log = self.ports[part.name], self.site.log(part.name)
+        ports, log = self.ports[part.name], self.place.log(part.name)
         if part.name == seaweedfs.NAME:
-            return seaweedfs.launch(self.site.folder / "s3", log, ports, s3_keys(self._keys_file))
+            return seaweedfs.launch(self.place.path / "s3", log, ports, s3_keys(self._keys_file))
         if part.name == mlflow_server.NAME:
             return mlflow_server.launch(self._archive(), log, ports)
-        return ray_head.launch(self.site.home, log, ports, ray_token(self._token_file), tuple(self.environment()))
+        outdated = (*self.environment(), *(("AWS_",) if seaweedfs.NAME in self.ports else ()))
+        return ray_head.launch(self.place.home, log, ports, ray_token(self._token_file), outdated)
 
     def environment(self) -> dict[str, str]:
         """What other processes must know, by the names that `Settings` and the vendors' libraries read."""
@@ -143,12 +144,12 @@ class Plan:
             env["MLFLOW_S3_ENDPOINT_URL"] = mine["S2S_S3_ENDPOINT"]
         elif settings.s3_endpoint:
             env = {"MLFLOW_S3_ENDPOINT_URL": settings.s3_endpoint}
-        return mlflow_server.Archive(database=self.site.folder / "mlflow.db", artifacts=f"s3://{settings.bucket}/mlflow", env=env)
+        return mlflow_server.Archive(database=self.place.path / "mlflow.db", artifacts=f"s3://{settings.bucket}/mlflow", env=env)
 
     @property
     def _keys_file(self) -> Path:
-        return self.site.folder / "s3_keys.json"
+        return self.place.path / "s3_keys.json"
 
     @property
     def _token_file(self) -> Path:
-        return self.site.folder / "ray_token"
+        return self.place.path / "ray_token"

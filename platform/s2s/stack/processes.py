@@ -55,6 +55,7 @@ class Launch:
         env: What it gets besides; wins over `inherited`.
         ports: The ports it will listen on.
         log: Where its output goes.
+        folders: Folders that it must find; made, readable only to this user, where they are missing.
         scratch: Files and folders outside `$S2S_HOME` that it makes; removed at the stop.
     """
 
@@ -64,6 +65,7 @@ class Launch:
     env: dict[str, str]
     ports: dict[str, int]
     log: Path
+    folders: tuple[Path, ...] = ()
     scratch: tuple[Path, ...] = ()
 
     @property
@@ -79,11 +81,13 @@ def spawn(launch: Launch) -> ProcessRecord:
         The record by which `is_alive` and `stop` know it again.
 
     Raises:
-        StackError: the executable cannot be run.
+        StackError: the executable cannot be run, or one of its folders belongs to another user.
 
     Writes:
-        The log, after moving the one before to `<name>.log.previous`.
+        Its folders, and the log, after moving the one before to `<name>.log.previous`.
     """
+    for folder in launch.folders:
+        _make_private(folder)
     launch.log.parent.mkdir(parents=True, exist_ok=True)
     if launch.log.exists():
         launch.log.replace(launch.log.with_name(launch.log.name + ".previous"))
@@ -143,17 +147,19 @@ def stop(record: ProcessRecord, *, grace_s: float = 10.0) -> int:
         StackError: some are still there after the kill.
     """
     ended: set[int] = set()
-    for send, wait_s in ((psutil.Process.terminate, grace_s), (psutil.Process.kill, KILL_WAIT_S)):
-        deadline = time.monotonic() + wait_s
-        while left := members(record):
-            for process in left:
-                # A second SIGTERM makes some servers drop what they were saving; the kill is repeated for late children.
-                if process.pid not in ended or send is psutil.Process.kill:
-                    _signal(process, send)
-            ended.update(process.pid for process in left)
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
+    deadline = time.monotonic() + grace_s
+    while (left := members(record)) and time.monotonic() < deadline:
+        for process in left:
+            if process.pid not in ended:  # once: a second SIGTERM makes some servers drop what they were saving
+                _signal(process, psutil.Process.terminate)
+        ended.update(process.pid for process in left)
+        time.sleep(0.1)
+    deadline += KILL_WAIT_S
+    while (left := members(record)) and time.monotonic() < deadline:
+        for process in left:
+            _signal(process, psutil.Process.kill)
+        ended.update(process.pid for process in left)
+        time.sleep(0.1)
     if not members(record):
         _remove(record.scratch)
         return len(ended)
@@ -217,6 +223,12 @@ def _environment(process: psutil.Process) -> Mapping[str, str]:
         return process.environ()
     except (psutil.AccessDenied, OSError):  # another user's process, or one that is just ending
         return {}
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if {folder.lstat().st_uid, folder.stat().st_uid} != {os.getuid()}:  # the link, if it is one, and what it leads to
+        raise StackError(f"expected {folder} to be yours, but another user made it; have it removed")
 
 
 def _remove(paths: Sequence[Path]) -> None:

@@ -6,10 +6,8 @@ machine's outer one, here and in every driver that connects; `LOOPBACK_ENV` stop
 """
 
 import hashlib
-import os
 from pathlib import Path
 
-from s2s.errors import StackError
 from s2s.stack.executables import executable
 from s2s.stack.ports import HOST
 from s2s.stack.probe import answers
@@ -37,12 +35,10 @@ def launch(home: Path, log: Path, ports: dict[str, int], token: Path, without: t
         without: Prefixes of variables that tasks must not inherit, because `$S2S_HOME/stack.env` has them up to date.
 
     Raises:
-        StackError: ray is not installed beside this Python, or its folder for sockets belongs to someone else.
-
-    Writes:
-        An empty folder for Ray's sockets and logs in /tmp.
+        StackError: ray is not installed beside this Python.
     """
     folder = _short_folder(home)
+    sessions = folder / "r"  # Ray opens the folder that it is given to everyone; the one around it stays private
     command = (
         executable("ray", install="pip install s2s-atlas"), "start", "--head", "--block", "--log-color=false",
         f"--node-ip-address={HOST}", f"--port={ports['gcs']}", f"--ray-client-server-port={ports['client']}",
@@ -50,17 +46,20 @@ def launch(home: Path, log: Path, ports: dict[str, int], token: Path, without: t
         f"--dashboard-agent-listen-port={ports['agent']}", f"--dashboard-agent-grpc-port={ports['agent_grpc']}",
         f"--metrics-export-port={ports['agent_metrics']}", f"--runtime-env-agent-port={ports['runtime_env']}",
         "--min-worker-port=0", "--max-worker-port=0", "--include-dashboard=false", "--disable-usage-stats",
-        f"--object-store-memory={OBJECT_STORE_BYTES}", f"--temp-dir={folder}",
+        f"--object-store-memory={OBJECT_STORE_BYTES}", f"--temp-dir={sessions}",
     )  # fmt: skip
     env = {
         **driver_environment(token),
         "S2S_HOME": str(home),
         "AUTOSCALER_METRIC_PORT": str(ports["autoscaler_metrics"]),
         "DASHBOARD_METRIC_PORT": str(ports["dashboard_metrics"]),
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # there is no other node that tasks could move to
         "SPT_NOENV": "1",  # workers rename themselves; this keeps their environment, and our mark in it, readable
     }
     inherited = inherited_environment(without=("RAY_", *without))
-    return Launch(name=NAME, command=command, inherited=inherited, env=env, ports=ports, log=log, scratch=(folder,))
+    return Launch(
+        name=NAME, command=command, inherited=inherited, env=env, ports=ports, log=log, folders=(folder,), scratch=(folder,)
+    )  # fmt: skip
 
 
 def driver_environment(token: Path) -> dict[str, str]:
@@ -80,8 +79,4 @@ def is_healthy(ports: dict[str, int]) -> bool:
 
 def _short_folder(home: Path) -> Path:
     # A Unix socket's path holds about 100 characters and Ray adds 64: $S2S_HOME, and TMPDIR on macOS, may be too long for it.
-    folder = Path("/tmp") / f"s2s-ray-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"  # noqa: S108 - made private below
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise StackError(f"expected {folder} to be yours, but another user made it; ask them to remove it")
-    return folder
+    return Path("/tmp") / f"s2s-ray-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"  # noqa: S108 - `spawn` makes it private

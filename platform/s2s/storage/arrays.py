@@ -4,6 +4,7 @@ Decision: a chunk that is missing is an error. Zarr fills it with zeros, and a s
 read would turn into silent zeros; so every chunk is written, empty ones too (a few bytes each), and a missing one raises.
 """
 
+import math
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +30,10 @@ CHUNK_BYTES = 4 * 2**20
 """Before compression. One read unit: 1 to 8 MB is where a request's latency and its transfer weigh about the same."""
 
 WINDOW = 256
-"""Side of a chunk, in bins, where a plane is larger than `CHUNK_BYTES`: about a training window with its margin."""
+"""Least side of a chunk, in bins, where a plane is larger than `CHUNK_BYTES`: about a training window with its margin."""
+
+ROW_BYTES = 256 * 2**20
+"""Most that the planes of one chunk may take: a writer holds them whole. Very large planes get fewer genes per chunk."""
 
 BUFFER_BYTES = 64 * 2**20
 """Held in memory while writing, so that several chunks travel at once."""
@@ -41,16 +45,20 @@ _consolidating = threading.Lock()
 
 
 def chunk_shape(shape: tuple[int, int, int], itemsize: int) -> tuple[int, int, int]:
-    """Chunk of a stack of planes: whole planes where one fits, else windows; as many planes as fit.
+    """Chunk of a stack of planes: as many whole planes as fit, or windows of some planes where not even one fits.
 
     Args:
         shape: `(gene, y, x)`, or `(photograph, y, x)`.
         itemsize: Bytes of a value.
     """
     num_planes, height, width = shape
-    is_large = height * width * itemsize > CHUNK_BYTES
-    y, x = (min(height, WINDOW), min(width, WINDOW)) if is_large else (height, width)
-    return max(1, min(num_planes, CHUNK_BYTES // (y * x * itemsize))), y, x
+    plane_bytes = height * width * itemsize
+    if plane_bytes <= CHUNK_BYTES:
+        return min(num_planes, CHUNK_BYTES // plane_bytes), height, width
+    num_fitting = CHUNK_BYTES // (min(height, WINDOW) * min(width, WINDOW) * itemsize)
+    depth = min(num_planes, num_fitting, max(1, ROW_BYTES // plane_bytes))
+    side = max(WINDOW, math.isqrt(CHUNK_BYTES // (depth * itemsize)) // WINDOW * WINDOW)
+    return depth, min(height, side), min(width, side)
 
 
 def regrouped(blocks: Iterable[Num[np.ndarray, "block y x"]], size: int) -> Iterator[Num[np.ndarray, "size y x"]]:

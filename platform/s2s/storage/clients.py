@@ -71,7 +71,7 @@ def _s3_store(bucket: str, prefix: str, settings: Settings, pid: int) -> S3Store
         "timeout": timedelta(seconds=REQUEST_TIMEOUT_S),
     }
     retry: RetryConfig = {
-        "max_retries": 20,
+        "max_retries": 100,  # more than fit into the patience: time is what bounds it
         "retry_timeout": timedelta(seconds=PATIENCE_S),
         "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=2), "base": 2},
     }

@@ -203,20 +203,6 @@ def commit_section(uri: str, new: NewSection, settings: Settings, *, replace: bo
     return commit_atomically(uri, settings, partial(_fill, new=new, settings=settings), replace=replace)
 
 
-def write_section(  # noqa: PLR0913 - the parts of a `NewSection` one by one
-    uri: str,
-    meta: SectionMeta,
-    genes: Sequence[str],
-    blocks: Iterable[Num[np.ndarray, "block y x"]],
-    masks: Masks,
-    settings: Settings,
-    *,
-    replace: bool = False,
-) -> SectionMeta:
-    """Write a section from its parts; see `commit_section`."""
-    return commit_section(uri, NewSection(meta=meta, genes=genes, blocks=blocks, masks=masks), settings, replace=replace)
-
-
 def _fill(attempt_uri: str, *, new: NewSection, settings: Settings) -> SectionMeta:
     meta = new.meta
     digest = hashlib.sha256(json.dumps([meta.values, meta.shape, list(new.genes)]).encode())

@@ -59,7 +59,7 @@ def sparser_to_sparse(crops: Crops, loss_scale: float) -> TermBatch:
     """Give every second sampled position, ask for all of them: learn to impute, one scale up."""
     given = np.zeros_like(crops.known)
     given[:, ::2, ::2] = crops.known[:, ::2, ::2]
-    return _term(crops.values, given, crops.tissue[:, ::2, ::2], crops.values, crops.known, loss_scale)
+    return _term(crops.values, given, crops.tissue[:, ::2, ::2], crops.known, loss_scale)
 
 
 def sparse_to_dense(crops: Crops, hide_fraction: float, rng: np.random.Generator, loss_scale: float) -> TermBatch:
@@ -73,8 +73,7 @@ def sparse_to_dense(crops: Crops, hide_fraction: float, rng: np.random.Generator
     """
     hidden = crops.known & (rng.random(crops.known.shape) < hide_fraction)
     asked = hidden if hide_fraction > 0 else crops.known
-    values = _spread(crops.values)
-    return _term(values, _spread(crops.known & ~hidden), crops.tissue, values, _spread(asked), loss_scale)
+    return _term(_spread(crops.values), _spread(crops.known & ~hidden), crops.tissue, _spread(asked), loss_scale)
 
 
 def photo_sparse_to_dense(images: np.ndarray) -> TermBatch:
@@ -86,7 +85,7 @@ def photo_sparse_to_dense(images: np.ndarray) -> TermBatch:
     given = np.zeros(images.shape, np.bool_)
     given[:, ::2, ::2] = True
     everywhere = np.ones(images.shape, np.bool_)
-    return _term(images, given, everywhere, images, everywhere, 1.0)
+    return _term(images, given, everywhere, everywhere, 1.0)
 
 
 def _all_known(images: np.ndarray) -> Crops:
@@ -101,9 +100,17 @@ def _spread(sites: np.ndarray) -> np.ndarray:
     return dense
 
 
-def _term(
-    values: np.ndarray, given: np.ndarray, tissue: np.ndarray, target: np.ndarray, scored: np.ndarray, loss_scale: float
-) -> TermBatch:
-    sparse = np.where(given, values, np.float32(0))
-    tensors = [torch.from_numpy(np.ascontiguousarray(array))[:, None] for array in (sparse, given, tissue, target, scored)]
-    return TermBatch(sparse=tensors[0], observed=tensors[1], tissue=tensors[2], target=tensors[3], scored=tensors[4], loss_scale=loss_scale)
+def _term(values: np.ndarray, given: np.ndarray, tissue: np.ndarray, scored: np.ndarray, loss_scale: float) -> TermBatch:
+    """Build a term whose input and target are the same values: `given` of them go in, `scored` of them are asked back."""
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array))[:, None]
+
+    return TermBatch(
+        sparse=tensor(np.where(given, values, np.float32(0))),
+        observed=tensor(given),
+        tissue=tensor(tissue),
+        target=tensor(values),
+        scored=tensor(scored),
+        loss_scale=loss_scale,
+    )

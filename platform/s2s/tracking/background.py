@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from s2s.errors import TrackingError
 from s2s.tracking.shipping import Shipper
 
 logger = logging.getLogger(__name__)
@@ -39,12 +38,12 @@ class Background:
         self._thread.start()
 
     def flush(self) -> bool:
-        """Wait until the server has every record written so far; False when it stopped making progress."""
+        """Wait until the server has the run and every record written so far; False when it stopped making progress."""
         target, sent = self._shipper.spool.num_bytes, -1
         deadline = 0.0
         self._flushing.set()
         self._wake.set()
-        while self._shipper.state.offset < target and self._thread.is_alive():
+        while not self._has_shipped(target) and self._thread.is_alive():
             now = time.monotonic()
             if self._shipper.num_sent != sent:
                 sent, deadline = self._shipper.num_sent, now + self._pace.flush_timeout_s
@@ -52,13 +51,17 @@ class Background:
                 break
             time.sleep(0.02)
         self._flushing.clear()
-        return self._shipper.state.offset >= target
+        return self._has_shipped(target)
 
     def stop(self) -> None:
         """End the thread; one that is inside a request ends with it, at the latest with the process."""
         self._stop.set()
         self._wake.set()
         self._thread.join(self._pace.ship_every_s)
+
+    def _has_shipped(self, target: int) -> bool:
+        state = self._shipper.state
+        return state.run_id is not None and state.offset >= target
 
     def _work(self) -> None:
         num_failures = 0
@@ -70,7 +73,7 @@ class Background:
                 if self._shipper.ship():
                     dispose(self._shipper)
                     return
-            except TrackingError as error:
+            except OSError as error:  # the server is gone (TrackingError), or the disk is full
                 num_failures += 1
                 if num_failures == 1:
                     logger.info("tracking waits, the run goes on: %s", error)

@@ -16,6 +16,7 @@ import psutil
 
 from s2s.contracts.document import Part
 from s2s.contracts.settings import Settings
+from s2s.errors import S2SError
 from s2s.tracking.background import Background, Pace
 from s2s.tracking.records import ArtifactRecord, CloseRecord, MetricsRecord, ModelRecord, ParamsRecord, Record
 from s2s.tracking.server import connect
@@ -80,9 +81,15 @@ class MLflowTracker:
             write: Makes the model's folder at the path it is given.
         """
         self._check([name])
-        folder = self._spool.reserve("model")
-        write(self._spool.folder / folder)
-        self._append(ModelRecord(name=name, folder=folder))
+        try:
+            folder = self._spool.reserve("model")
+            write(self._spool.folder / folder)
+        except S2SError:
+            raise
+        except OSError as error:
+            self._lose(error)
+        else:
+            self._append(ModelRecord(name=name, folder=folder))
 
     def flush(self) -> Receipt:
         """Wait until the server has everything so far, or stops making progress, and say what it confirmed."""

@@ -43,11 +43,12 @@ def register_version(server: Server, registration: Registration) -> str:
         TrackingError: the server is gone; call again.
     """
     release = Release.model_validate_json((registration.folder / "artifacts" / RELEASE_FILE).read_bytes())
-    with vendor_errors(server.uri), exclusive(server.home / "spool" / "registry.lock"):
+    with vendor_errors(server.uri):
         version = _find_version(server, release.name, registration.record_id)
         if version is None:
             version = _create_version(server, registration, release, _upload(server, registration, release))
-        _judge(server, release, version)
+        with exclusive(server.home / "spool" / "registry.lock"):
+            _judge(server, release, version)
     return version
 
 

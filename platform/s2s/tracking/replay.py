@@ -58,9 +58,9 @@ def replay(settings: Settings) -> ReplayReport:
             continue
         try:
             outcome = _replay_one(folder, server, is_local=settings.is_local)
-        except (TrackingError, InputError) as error:
+        except (OSError, InputError) as error:  # the server is gone (TrackingError), the disk is full, or the spool is damaged
             problem = problem or str(error)
-            num_failures += isinstance(error, TrackingError)
+            num_failures += isinstance(error, OSError)
             num_waiting += 1
             continue
         num_shipped += outcome == "shipped"
@@ -77,7 +77,8 @@ def _replay_one(folder: Path, server: Server, *, is_local: bool) -> str:
             return "elsewhere"
         _close_if_killed(spool)
         shipper = Shipper(server, spool)
-        assert shipper.ship(), "a closed spool was shipped, but not to its end"
+        is_whole = shipper.ship()
+        assert is_whole, "a closed spool was shipped, but not to its end"
         dispose(shipper)
         logger.info("sent the records of run %s to MLflow", spool.header.run_name)
         return "shipped"

@@ -16,7 +16,7 @@ GENE_0 = [[3, 0, 0], [0, 0, 5]]
 GENE_1 = [[3, 0, 0], [0, 4, 0]]
 
 
-@pytest.mark.parametrize("block_values", [pytest.param(8_000_000, id="one block"), pytest.param(2, id="a row per block")])
+@pytest.mark.parametrize("block_values", [pytest.param(2_000_000, id="one block"), pytest.param(2, id="a row per block")])
 @pytest.mark.parametrize(
     "make_matrix",
     [
@@ -120,20 +120,20 @@ def test_values_that_are_not_whole_point_to_the_other_layers(write_h5ad, make_so
 
 def test_a_sum_above_32_bits_is_refused(write_h5ad, make_source):
     path = write_h5ad(np.array([[2**32 - 1], [1], [1]], np.int64), [[0.0, 0.0], [0.1, 0.0], [1.0, 0.0]])
-    with pytest.raises(InputError, match="4294967296.*smaller --pitch-um"):
+    with pytest.raises(InputError, match=r"4294967296.*smaller --pitch-um"):
         read_section(make_source(path, "cells", 1.0))
 
 
 @pytest.mark.filterwarnings("ignore:Variable names are not unique")
 def test_duplicated_genes_are_refused_by_name(write_h5ad, make_source):
     path = write_h5ad(COUNTS, POSITIONS, genes=["ESR1", "ESR1"])
-    with pytest.raises(InputError, match="every gene once.*ESR1.*var_names_make_unique"):
+    with pytest.raises(InputError, match=r"every gene once.*ESR1.*var_names_make_unique"):
         read_section(make_source(path, "cells", 10.0))
 
 
 def test_an_unknown_layer_lists_those_there_are(write_h5ad, make_source):
     path = write_h5ad(COUNTS, POSITIONS, layers={"raw_counts": COUNTS})
-    with pytest.raises(InputError, match="layer 'counts'.*found layers: raw_counts"):
+    with pytest.raises(InputError, match=r"layer 'counts'.*found layers: raw_counts"):
         read_section(make_source(path, "cells", 10.0, layer="counts"))
 
 
@@ -150,14 +150,14 @@ def test_a_pitch_that_makes_no_grid_is_refused_with_a_better_one(write_h5ad, mak
 
 
 def test_a_missing_file_is_named(make_source, tmp_path):
-    with pytest.raises(MissingError, match="nothing at .*absent.h5ad"):
+    with pytest.raises(MissingError, match=r"nothing at .*absent.h5ad"):
         read_section(make_source(tmp_path / "absent.h5ad", "cells", 10.0))
 
 
 def test_what_is_no_h5ad_is_refused(make_source, tmp_path):
     path = tmp_path / "table.h5ad"
     path.write_text("x,y,gene\n1,2,A\n")
-    with pytest.raises(InputError, match="is not HDF5.*--reader transcripts"):
+    with pytest.raises(InputError, match=r"is not HDF5.*--reader transcripts"):
         read_section(make_source(path, "cells", 10.0))
 
 
@@ -172,7 +172,7 @@ def test_hdf5_that_is_no_anndata_is_refused(make_source, tmp_path):
 def test_a_truncated_h5ad_is_refused(write_h5ad, make_source):
     path = write_h5ad(COUNTS, POSITIONS)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(InputError, match="complete HDF5 file.*download it again"):
+    with pytest.raises(InputError, match=r"complete HDF5 file.*download it again"):
         read_section(make_source(path, "cells", 10.0))
 
 

@@ -107,11 +107,18 @@ def test_a_spot_without_counts_is_no_tissue(write_h5ad, make_source):
 @pytest.mark.parametrize(
     ("positions", "options", "words"),
     [
-        pytest.param([[0, 0], [100, 0], [200, 0], [300, 0], [400, 0], [104, 4]], {}, "c1, c5 share row 0, column 1.*duplicated spots.*--pitch-um 100", id="duplicated"),
+        pytest.param(
+            [[0, 0], [100, 0], [200, 0], [300, 0], [400, 0], [104, 4]],
+            {},
+            "c1, c5 share row 0, column 1.*duplicated spots.*--pitch-um 100",
+            id="duplicated",
+        ),
         pytest.param([[0, 0], [100, 0], [0, 0], [100, 0]], {}, "c0, c2 share row 0, column 0 .2 such sites", id="every spot twice"),
         pytest.param([[0, 0], [55, 0], [110, 0], [165, 0]], {}, "100 um apart, they are 55 um apart.*--pitch-um 55", id="wrong pitch"),
         pytest.param([[5, 5]] * 4, {}, "lie at one point", id="one site"),
-        pytest.param([[0, 0], [100, 0], [0, 100], [100, 100]], {"shape": "hexagonal", "stride": 2}, "stride 1 on a hexagonal", id="fine hexagons"),
+        pytest.param(
+            [[0, 0], [100, 0], [0, 100], [100, 100]], {"shape": "hexagonal", "stride": 2}, "stride 1 on a hexagonal", id="fine hexagons"
+        ),
     ],
 )
 def test_bad_spots_are_refused(write_h5ad, make_source, positions, options, words):
@@ -120,7 +127,9 @@ def test_bad_spots_are_refused(write_h5ad, make_source, positions, options, word
         read_section(make_source(path, "spots", PITCH, **options))
 
 
-@pytest.mark.parametrize(("true_shape", "other"), [pytest.param("square", "hexagonal", id="square"), pytest.param("hexagonal", "square", id="hexagonal")])
+@pytest.mark.parametrize(
+    ("true_shape", "other"), [pytest.param("square", "hexagonal", id="square"), pytest.param("hexagonal", "square", id="hexagonal")]
+)
 def test_the_wrong_shape_of_lattice_is_refused_with_the_other(true_shape, other):
     sites, positions = hexagonal(12, 12, shifted_parity=1)
     if true_shape == "square":

@@ -95,7 +95,7 @@ def test_a_truncated_gzip_is_refused(write_table, make_source):
     rows = "".join(f"{i},{i * 7 % 1000},{i * 13 % 997},G{i % 50}\n" for i in range(5000))
     path = write_table("t.csv.gz", "cell,x,y,gene\n" + rows)
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(InputError, match="complete gzip file.*ends in the middle"):
+    with pytest.raises(InputError, match=r"complete gzip file.*ends in the middle"):
         read_section(make_source(path, "transcripts", 10.0))
 
 
@@ -116,7 +116,7 @@ def test_a_truncated_parquet_is_refused(write_table, make_source):
 def test_a_binary_file_is_refused(make_source, tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(b"x,y,gene\n1,2,\xff\xfe\n")
-    with pytest.raises(InputError, match="UTF-8.*0xff"):
+    with pytest.raises(InputError, match=r"UTF-8.*0xff"):
         read_section(make_source(path, "transcripts", 10.0))
 
 

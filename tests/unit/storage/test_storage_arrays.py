@@ -18,14 +18,17 @@ MB = 2**20
         pytest.param((313, 512, 1024), 4, (2, 512, 1024), id="planes-of-two-megabytes"),
         pytest.param((313, 1024, 1024), 4, (1, 1024, 1024), id="one-plane"),
         pytest.param((313, 1024, 1025), 4, (16, 256, 256), id="windows"),
-        pytest.param((1, 3350, 3350), 4, (1, 256, 256), id="one-gene-in-windows"),
-        pytest.param((19_000, 100, 40_000), 2, (81, 100, 256), id="narrow"),
+        pytest.param((19_000, 3350, 3350), 4, (5, 256, 256), id="fewer-genes-of-large-planes"),
+        pytest.param((19_000, 10_000, 10_000), 4, (1, 1024, 1024), id="larger-windows-of-one-gene"),
+        pytest.param((1, 3350, 3350), 4, (1, 1024, 1024), id="one-gene-in-windows"),
+        pytest.param((19_000, 100, 40_000), 2, (33, 100, 256), id="narrow"),
     ],
 )
 def test_chunk_shape(shape: tuple[int, int, int], itemsize: int, expected: tuple[int, int, int]) -> None:
     found = chunk_shape(shape, itemsize)
     assert found == expected
-    assert found[0] * found[1] * found[2] * itemsize <= 4 * MB
+    assert found[0] * found[1] * found[2] * itemsize <= 4 * MB, "one read unit"
+    assert found[0] * shape[1] * shape[2] * itemsize <= max(256 * MB, shape[1] * shape[2] * itemsize), "what a writer holds"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from s2s.storage.faults import translated
 
 SETTINGS = Settings(s3_endpoint="http://127.0.0.1:1")
 NO_BUCKET = FileNotFoundError("The specified bucket does not exist")
+DEAD = GenericError("error sending request\nDebug source:")
 REFUSED = ClientError({"Error": {"Code": "SignatureDoesNotMatch", "Message": "no"}}, "PutObject")
 
 
@@ -38,7 +39,15 @@ def test_vendors_are_translated(raised: Exception, kind: type[Exception], words:
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize("raised", [InputError("ours"), MissingError("ours"), ZeroDivisionError("a defect"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "raised",
+    [
+        pytest.param(InputError("ours"), id="input"),
+        pytest.param(MissingError("ours"), id="missing"),
+        pytest.param(ZeroDivisionError("a defect"), id="defect"),
+        pytest.param(KeyboardInterrupt(), id="interrupt"),
+    ],
+)
 def test_everything_else_passes_as_it_is(raised: BaseException) -> None:
     with pytest.raises(type(raised)) as caught, translated("s3://atlas/a", SETTINGS):
         raise raised

@@ -75,7 +75,10 @@ def test_memory_stores_are_told_apart_by_name() -> None:
         read_bytes("memory://two/a", Settings())
 
 
-@pytest.mark.parametrize("uri", ["s3://atlas", "s3://atlas/", "memory://all"])
+@pytest.mark.parametrize(
+    "uri",
+    [pytest.param("s3://atlas", id="bucket"), pytest.param("s3://atlas/", id="slash"), pytest.param("memory://all", id="memory")],
+)
 def test_a_whole_bucket_is_never_deleted(uri: str) -> None:
     with pytest.raises(InputError, match="expected a key below"):
         delete_prefix(uri, Settings())

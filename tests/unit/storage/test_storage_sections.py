@@ -23,6 +23,8 @@ TISSUE = np.array([[True, True, False], [True, True, True]])
 OBSERVED = np.array([[True, False, False], [False, False, True]])
 MASKS = Masks(tissue=TISSUE, observed=OBSERVED, valid=np.ones((2, 3), np.bool_))
 NEW = NewSection(meta=META, genes=("A", "B"), blocks=[COUNTS], masks=MASKS)
+OUTGROWN = [COUNTS[:1].astype(np.uint8), COUNTS[1:] + 300]
+SWAPPED = replace(MASKS, tissue=OBSERVED, observed=TISSUE)
 LOG1P = META.model_copy(update={"values": "log1p"})
 
 
@@ -43,13 +45,9 @@ def uri() -> str:
         pytest.param(replace(NEW, blocks=[COUNTS[0]]), ShapeError, r"shape \(2, 3\)", id="one-plane-without-its-axis"),
         pytest.param(replace(NEW, blocks=[COUNTS.astype(np.int32) - 1]), InputError, "got -1 to 8", id="negative"),
         pytest.param(replace(NEW, blocks=[COUNTS.astype(np.float32)]), InputError, "log1p", id="not-integers"),
-        pytest.param(
-            replace(NEW, blocks=[COUNTS[:1].astype(np.uint8), COUNTS[1:] + 300]), InputError, "from 0 to 255", id="outgrows-its-dtype"
-        ),
+        pytest.param(replace(NEW, blocks=OUTGROWN), InputError, "from 0 to 255", id="outgrows-its-dtype"),
         pytest.param(replace(NEW, meta=LOG1P, blocks=[np.full((2, 2, 3), np.nan)]), InputError, "finite", id="nan"),
-        pytest.param(
-            replace(NEW, masks=replace(MASKS, tissue=OBSERVED, observed=TISSUE)), InputError, "got 3 outside", id="observed-off-tissue"
-        ),
+        pytest.param(replace(NEW, masks=SWAPPED), InputError, "got 3 outside", id="observed-off-tissue"),
         pytest.param(replace(NEW, masks=replace(MASKS, valid=np.ones((3, 2), np.bool_))), ShapeError, "mask 'valid'", id="mask-shape"),
         pytest.param(replace(NEW, masks=replace(MASKS, valid=np.ones((2, 3), np.uint8))), ShapeError, "got uint8", id="mask-dtype"),
     ],

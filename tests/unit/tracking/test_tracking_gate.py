@@ -51,9 +51,7 @@ def make_release(*, pcc: float | None, data: str = DATA, genes: int = 10, is_lea
         pytest.param(make_release(pcc=0.9, genes=5), make_release(pcc=0.5), False, "on 5 genes, the champion on 10", id="fewer genes"),
         pytest.param(make_release(pcc=None), make_release(pcc=0.5), False, "no scores", id="unscored candidate"),
         pytest.param(make_release(pcc=0.1), make_release(pcc=None), True, "no scores", id="unscored champion"),
-        pytest.param(
-            make_release(pcc=0.9, is_synthetic=True), make_release(pcc=0.5), False, "measured", id="synthetic over measured"
-        ),
+        pytest.param(make_release(pcc=0.9, is_synthetic=True), make_release(pcc=0.5), False, "measured", id="synthetic over measured"),
         pytest.param(make_release(pcc=0.1), make_release(pcc=0.9, is_synthetic=True), True, "measured", id="measured over synthetic"),
     ],
 )

@@ -1,12 +1,14 @@
 """Shipping: order, groups, and going on where an outage stopped it. The server is a fake that can be gone."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from s2s.errors import TrackingError
-from s2s.tracking.background import dispose
+from s2s.tracking.background import Pace, dispose
+from s2s.tracking.recording import MLflowTracker
 from s2s.tracking.records import ArtifactRecord, CloseRecord, MetricsRecord, ParamsRecord, SpoolHeader
 from s2s.tracking.shipping import Shipper, group_records
 from s2s.tracking.spool import Spool, create_spool
@@ -134,3 +136,53 @@ def test_groups_hold_at_most_a_thousand_points() -> None:
     numbered = [(item, end) for end, item in enumerate([record, record, record, params, params, record], start=1)]
     sizes = [(len(group.records), group.records[0].kind, group.end) for group in group_records(numbered)]
     assert sizes == [(2, "metrics", 2), (1, "metrics", 3), (1, "params", 4), (1, "params", 5), (1, "metrics", 6)]
+
+
+QUICK = Pace(ship_every_s=0.01, retry_at_most_every_s=0.02, sample_every_s=0.05, flush_timeout_s=0.3)
+
+
+def track(home: Path, server: FakeServer) -> MLflowTracker:
+    spool = create_spool(home, experiment="e", run_name="r", tags={}, is_local=False)
+    return MLflowTracker(Shipper(server, spool), QUICK)  # type: ignore[arg-type]
+
+
+def test_a_tracker_ships_in_the_background_and_samples_the_machine(tmp_path: Path) -> None:
+    server = FakeServer({2: TrackingError, 3: TrackingError})
+    tracker = track(tmp_path, server)
+    tracker.params({"a": "1"})
+    assert tracker.flush().run_id == "run 1"
+    tracker.metrics({"loss": 1.5, "lost": float("inf")}, 7)
+    tracker.artifact("a.txt", b"text")
+    tracker.close("finished")
+    assert tracker.receipt.is_complete
+    kinds = [kind for kind, _ in server.got]
+    assert kinds.count("params") == kinds.count("artifact") == kinds.count("close") == 1
+    assert kinds[-1] == "close"
+    points = [point for kind, batch in server.got if kind == "metrics" for point in batch]  # type: ignore[attr-defined]
+    assert [point for point in points if not point[0].startswith("system/")] == [("loss", 7, 1.5)]
+    assert {point[0] for point in points} >= {"system/cpu_percent", "system/memory_mb", "system/memory_percent_of_machine"}
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_spool_that_vanishes_fails_no_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tracker = track(tmp_path, FakeServer(dict.fromkeys(range(1, 1000), TrackingError)))
+    tracker.params({"a": "1"})
+    tracker.flush()
+    (folder,) = (tmp_path / "spool").iterdir()
+    shutil.rmtree(folder)
+    tracker.metrics({"loss": 1.0}, 0)
+    tracker.artifact("a.txt", b"text")
+    tracker.model("s2s-a-b", lambda path: path.mkdir())
+    tracker.close("finished")
+    assert not tracker.receipt.is_complete
+    lost, waiting = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "are lost" in lost
+    assert "could not be sent" in waiting
+
+
+@pytest.mark.parametrize("name", [pytest.param("a#b", id="character"), pytest.param("x" * 251, id="length"), pytest.param("", id="empty")])
+def test_names_that_mlflow_would_refuse_are_a_programmers_mistake(tmp_path: Path, name: str) -> None:
+    tracker = track(tmp_path, FakeServer())
+    with pytest.raises(AssertionError, match="letters"):
+        tracker.metrics({name: 1.0}, 0)
+    tracker.close("failed")

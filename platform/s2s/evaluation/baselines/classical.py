@@ -5,7 +5,7 @@ frozen dataclasses, so that a row of the table is reproduced by naming its class
 rank builds its own instance.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -17,6 +17,7 @@ from s2s.evaluation.baselines.lowrank import LowRankGaussian
 from s2s.lattice.measured import Measured
 
 
+@runtime_checkable
 class Baseline(Protocol):
     """A method that needs no training beyond the section it imputes."""
 

@@ -58,7 +58,7 @@ def section_figure(
     figure = blank(PANEL_INCHES * len(panels) + BAR_INCHES * num_bars + 0.5, (panel_height + 0.1) * len(rows) + 0.9)
     axes = figure.subplots(len(rows), len(panels), squeeze=False)
     for row, name in enumerate(names):
-        _draw_row(axes[row], panels, row, measured)
+        _draw_row(list(axes[row]), panels, row, measured)
         axes[row, 0].set_ylabel(name, fontstyle="italic", fontsize=14, color=INK, labelpad=8)
         if accuracy is not None:
             add_note(axes[row, 2], f"PCC {accuracy[row]:.2f}")

@@ -36,13 +36,13 @@ class PortBook(Document):
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class StackFolder:
     """The stack's folder below `home` (`$S2S_HOME`)."""
 
     home: Path
 
     @property
-    def folder(self) -> Path:
+    def path(self) -> Path:
         """Where everything but `stack.env` lies."""
         return self.home / "stack"
 
@@ -53,7 +53,7 @@ class Site:
 
     def log(self, part: str) -> Path:
         """The log of a part."""
-        return self.folder / "logs" / f"{part}.log"
+        return self.path / "logs" / f"{part}.log"
 
     def record(self, part: str) -> ProcessRecord | None:
         """What was started last for a part; None after `down`, and for a file that cannot be read."""
@@ -73,13 +73,13 @@ class Site:
     def last_ports(self) -> dict[str, dict[str, int]]:
         """The ports of last time; empty the first time."""
         try:
-            return PortBook.model_validate_json((self.folder / "ports.json").read_text(encoding="utf-8")).ports
+            return PortBook.model_validate_json((self.path / "ports.json").read_text(encoding="utf-8")).ports
         except (FileNotFoundError, ValidationError):
             return {}
 
     def keep_ports(self, ports: dict[str, dict[str, int]]) -> None:
         """Keep the ports for next time."""
-        write_private(self.folder / "ports.json", PortBook(ports=ports).model_dump_json(indent=2))
+        write_private(self.path / "ports.json", PortBook(ports=ports).model_dump_json(indent=2))
 
     @contextmanager
     def lock(self, on_wait: Callable[[str], None]) -> Iterator[None]:
@@ -91,18 +91,18 @@ class Site:
         Raises:
             StackError: the other one did not end in ten minutes.
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         deadline = time.monotonic() + LOCK_TIMEOUT_S
-        with (self.folder / "lock").open("w") as file:
+        with (self.path / "lock").open("w") as file:
             while not _try_lock(file.fileno()):
                 on_wait("another `s2s stack` to finish")
                 if time.monotonic() > deadline:
-                    raise StackError(f"another `s2s stack` holds {self.folder / 'lock'} since {LOCK_TIMEOUT_S:.0f} s; end it and try again")
+                    raise StackError(f"another `s2s stack` holds {self.path / 'lock'} since {LOCK_TIMEOUT_S:.0f} s; end it and try again")
                 time.sleep(0.2)
             yield
 
     def _record_file(self, part: str) -> Path:
-        return self.folder / f"{part}.json"
+        return self.path / f"{part}.json"
 
 
 def _try_lock(descriptor: int) -> bool:

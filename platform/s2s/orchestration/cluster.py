@@ -1,0 +1,74 @@
+"""Joining a Ray cluster as a driver.
+
+Ray reads some of its environment when it is imported, so nothing of this package imports it at the top: `join` sets the
+environment first. Decision: a head on this machine is talked to over loopback and nothing else; without the variable below
+Ray would look for it at the machine's outer address.
+"""
+
+import logging
+import os
+import socket
+
+from s2s.contracts.run import Resources
+from s2s.contracts.settings import NO_STACK, Settings
+from s2s.errors import ConfigError, StackError
+
+LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's switch for "every node is 127.0.0.1": 0 turns clusters of several hosts off."""
+KNOCK_S = 5.0
+
+
+def join(settings: Settings) -> None:
+    """Join the cluster as a driver; joining again does nothing.
+
+    Raises:
+        StackError: no head is set, or it does not answer.
+    """
+    address = settings.ray_address
+    if address is None:
+        raise StackError(NO_STACK.format(what="a Ray head", name="S2S_RAY_ADDRESS"))
+    _knock(address)
+    if settings.ray_token_path is not None:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(settings.ray_token_path)
+    if address.startswith("127."):
+        os.environ[LOOPBACK_ONLY] = "0"
+
+    import ray
+    from ray.exceptions import RayError
+
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    except (RayError, ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StackError(
+            f"expected a Ray head at {address}, it does not let us in: {reason}; look at `s2s stack status`, `s2s stack up` starts one"
+        ) from None
+
+
+def check_resources(wanted: Resources) -> None:
+    """Refuse a run that the cluster could never start.
+
+    Raises:
+        ConfigError: it asks for more than all nodes have together; says what is missing.
+    """
+    import ray
+
+    have = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    asked = {"CPU": wanted.cpus, "GPU": wanted.gpus, "memory": wanted.memory_gb * 1e9}
+    short = {name: amount for name, amount in asked.items() if amount > have.get(name, 0)}
+    if short:
+        words = ", ".join(f"{name} {amount:g} of {have.get(name, 0):g}" for name, amount in short.items())
+        hint = f"--set resources.cpus={have.get('CPU', 1):g}"
+        raise ConfigError(f"the run asks for more than the cluster has: {words}; lower it, for instance {hint}")
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nothing listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+    except (OSError, ValueError) as error:
+        raise StackError(f"expected a Ray head at {address}, got {error}; look at `s2s stack status`, `s2s stack up` starts one") from None
