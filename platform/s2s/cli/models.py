@@ -5,7 +5,6 @@ when the verb runs.
 """
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from s2s.tracking.registry import ModelSummary, VersionSummary
 
-COLUMNS = ("model", "version", "aliases", "made on", "pitch", "PCC", "MAE", "RMSE", "best classical PCC", "gate", "registered")
+COLUMNS = ("version", "aliases", "made on", "pitch", "PCC", "RMSE", "classical")
 
 
 def models(
@@ -46,28 +45,26 @@ def _print_table(found: "list[ModelSummary]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*COLUMNS, caption="accuracy: means over genes on held-out bins; figures of different sections do not compare")
+    console = Console()
     for model in found:
+        table = Table(*COLUMNS, box=None, pad_edge=False, title=model.name, title_justify="left", title_style="bold")
         for version in model.versions:
-            table.add_row(*_row(model, version))
-        table.add_section()
-    Console().print(table)
+            table.add_row(*_row(version))
+        console.print(table)
+        console.print(f"gate of version {model.versions[0].version}: {model.versions[0].gate or 'being registered'}\n", highlight=False)
+    console.print("PCC, RMSE and the best classical PCC are means over genes on held-out bins of that section.", style="dim")
 
 
-def _row(model: "ModelSummary", version: "VersionSummary") -> tuple[str, ...]:
+def _row(version: "VersionSummary") -> tuple[str, ...]:
     marks = [mark for mark, is_so in (("synthetic", version.is_synthetic), ("leaky", version.is_leaky)) if is_so]
     return (
-        model.name,
         str(version.version),
         " ".join(f"@{alias}" for alias in version.aliases),
         " ".join([version.section_id or "", *(f"({mark})" for mark in marks)]),
         f"{version.pitch_um:g} um" if version.pitch_um is not None else "",
         _figure(version.pcc),
-        _figure(version.mae),
         _figure(version.rmse),
-        f"{_figure(version.best_classical_pcc)} {version.best_classical or ''}".strip(),
-        version.gate or "",
-        datetime.fromtimestamp(version.created_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M"),
+        _figure(version.best_classical_pcc),
     )
 
 

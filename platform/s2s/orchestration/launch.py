@@ -41,7 +41,7 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
     from ray.exceptions import RayError, RayTaskError
 
     wanted = config.resources
-    board = ray.remote(num_cpus=0, max_restarts=1)(ProgressBoard).remote()
+    board: ActorHandle[Any] = ray.remote(num_cpus=0, max_restarts=1)(ProgressBoard).remote()  # type: ignore[assignment]
     launcher = ray.remote(num_cpus=wanted.cpus, num_gpus=wanted.gpus, memory=int(wanted.memory_gb * 1e9), max_retries=MAX_RETRIES)(
         _single_shot
     )

@@ -1,0 +1,102 @@
+"""The command line as its users meet it, a real local stack, and a run small enough to be trained many times."""
+
+import logging
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from s2s import cli
+from s2s.stack import local
+
+TINY = """\
+kind: run
+version: 1
+name: tiny
+section: synthetic-glands
+photographs: null
+network: {features: 8, blocks: 1, layers: 2, growth: 4, window: 4, heads: 2, cascades: 2, has_mask_inputs: true, fill: smooth}
+training: {max_steps: 120, batch: 4, window: 16, validate_every: 20, precision: float32}
+imputation: {tile: 32, overlap: 8}
+resources: {cpus: 1, memory_gb: 1}
+tracking: {experiment: end to end}
+"""
+SECTION = ("ingest", "synthetic", "--height", "48", "--width", "48", "--genes", "12")
+"""Words that ingest the section `TINY` names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a command left on the terminal."""
+
+    code: int | str | None
+    out: str
+    err: str
+
+
+Door = Callable[..., Outcome]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def door(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Door:
+    """Say `s2s WORDS` in this process: the same door, without the seconds that a new interpreter takes."""
+
+    def say(*words: object) -> Outcome:
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        monkeypatch.setattr(sys, "argv", ["s2s", *map(str, words)])
+        capfd.readouterr()
+        try:
+            with pytest.raises(SystemExit) as end:
+                cli.main()
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
+        out, err = capfd.readouterr()
+        return Outcome(code=end.value.code, out=out, err=err)
+
+    return say
+
+
+@pytest.fixture(scope="session")
+def start() -> Start:
+    """Start `s2s WORDS` as a process of its own, as a user does."""
+
+    def begin(*words: object) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "s2s", *map(str, words)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def stack_folder() -> Iterator[Path]:
+    """`$S2S_HOME` of the local stack that the tests of the command line share; nothing of it is left behind."""
+    with tempfile.TemporaryDirectory(prefix="s2s-") as folder, pytest.MonkeyPatch.context() as patch:
+        home = Path(folder)
+        patch.setenv("S2S_HOME", folder)
+        try:
+            local.up(home, lambda what: None)
+            yield home
+        finally:
+            local.down(home, lambda what: None)
+
+
+@pytest.fixture
+def stack(stack_folder: Path, s2s_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shared stack as this test's `$S2S_HOME`; whatever a test killed is brought back for the next."""
+    monkeypatch.setenv("S2S_HOME", str(stack_folder))
+    return stack_folder
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A YAML that trains in seconds."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY, encoding="utf-8")
+    return path
