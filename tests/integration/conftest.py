@@ -20,7 +20,7 @@ name: tiny
 section: synthetic-glands
 photographs: null
 network: {features: 8, blocks: 1, layers: 2, growth: 4, window: 4, heads: 2, cascades: 2, has_mask_inputs: true, fill: smooth}
-training: {max_steps: 120, batch: 4, window: 16, validate_every: 20, precision: float32}
+training: {max_steps: 120, learning_rate: 0.003, batch: 4, window: 16, validate_every: 20, precision: float32}
 imputation: {tile: 32, overlap: 8}
 resources: {cpus: 1, memory_gb: 1}
 tracking: {experiment: end to end}
@@ -92,6 +92,30 @@ def stack(stack_folder: Path, s2s_home: Path, monkeypatch: pytest.MonkeyPatch) -
     """The shared stack as this test's `$S2S_HOME`; whatever a test killed is brought back for the next."""
     monkeypatch.setenv("S2S_HOME", str(stack_folder))
     return stack_folder
+
+
+@pytest.fixture
+def ray_door(door: Door, stack: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """`door` for commands that join the stack's Ray from this process; it leaves afterwards, so that another test may join another."""
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
+        monkeypatch.setenv(name, "")  # the command sets them; this remembers to take them away
+        monkeypatch.delenv(name)
+    yield door
+    import ray
+
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> str:
+    """The YAML of a run that trains in seconds."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def small_section() -> tuple[str, ...]:
+    """Words that ingest the section of that run."""
+    return SECTION
 
 
 @pytest.fixture

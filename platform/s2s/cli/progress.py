@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+LONG = 100
+"""Parts from which a stage without a terminal tells of its tenths."""
+
 
 class Report(Protocol):
     """What verbs hand down as `on_progress`."""
@@ -60,13 +63,16 @@ def progress_bar(*, is_quiet: bool) -> Iterator[Report]:
 
 @contextmanager
 def _lines(*, is_quiet: bool) -> Iterator[Report]:
-    """Without a terminal: one line per stage, so that a log stays readable."""
-    seen: set[str] = set()
+    """Without a terminal: a line per stage, and one per tenth of a long one, so that a log stays readable."""
+    shown: dict[str, int] = {}
 
     def report(stage: str, done: int, total: int, note: str = "") -> None:
-        if not is_quiet and stage not in seen:
-            seen.add(stage)
-            sys.stderr.write(f"  {stage} ...\n")
-            sys.stderr.flush()
+        tenth = 10 * done // total if total >= LONG else 0
+        if is_quiet or tenth <= shown.get(stage, -1):
+            return
+        shown[stage] = tenth
+        amount = f" {10 * tenth} % {note}" if tenth else " ..."
+        sys.stderr.write(f"  {stage}{amount}\n")
+        sys.stderr.flush()
 
     yield report

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from s2s.contracts.run import ScoreRow
@@ -10,6 +11,9 @@ from s2s.evaluation.plots.canvas import ACCENT, GRID, INK, MUTED, blank, to_png
 
 Curve = Sequence[tuple[int, float]]
 """`(step, value)`, steps ascending."""
+
+FEW_POINTS = 40
+"""Up to here every point is marked; beyond, a curve is drawn faint under its running mean over as many points as make 40."""
 
 
 def methods_figure(rows: Sequence[ScoreRow], *, highlight: str = "") -> bytes:
@@ -81,8 +85,14 @@ def _curve(axis: Axes, curve: Curve, title: str, colour: str) -> None:
     if not curve:
         axis.text(0.5, 0.5, "nothing recorded", transform=axis.transAxes, ha="center", color=MUTED)
         return
-    steps, values = zip(*curve, strict=True)
-    axis.plot(steps, values, color=colour, linewidth=1.5, marker="o" if len(steps) <= 40 else "", markersize=3.5)
+    steps, values = (np.array(column, dtype=float) for column in zip(*curve, strict=True))
+    if len(steps) <= FEW_POINTS:
+        axis.plot(steps, values, color=colour, linewidth=1.5, marker="o", markersize=3.5)
+        return
+    # Single windows are noisy: the curve to read is their running mean.
+    width = max(1, len(steps) // FEW_POINTS)
+    axis.plot(steps, values, color=colour, linewidth=0.6, alpha=0.25)
+    axis.plot(steps[width - 1 :], np.convolve(values, np.ones(width) / width, mode="valid"), color=colour, linewidth=1.6)
 
 
 def _frame(axis: Axes, *, grid: str) -> None:

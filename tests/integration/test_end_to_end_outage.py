@@ -1,0 +1,73 @@
+"""MLflow is killed in the middle of a training: the training ends well, and its records arrive, once, when the server is back."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from s2s.contracts.run import RunReport
+from s2s.contracts.settings import load_settings
+from s2s.stack import local
+from s2s.stack.folder import StackFolder
+from s2s.stack.processes import stop
+from s2s.storage.location import join
+from s2s.storage.objects import exists, list_names
+from s2s.tracking.server import connect
+from s2s.tracking.spool import left_over
+
+LONG = ("--set", "training.max_steps=240", "--set", "training.checkpoint_every_s=0.2", "--set", "name=survivor", "--set", "seed=7")
+MODEL = "s2s-synthetic-layers"
+
+
+@pytest.fixture
+def mlflow_comes_back(stack: Path):
+    """Whatever happens, the next test finds the whole stack."""
+    yield
+    local.up(stack, lambda what: None)
+
+
+def test_a_training_outlives_mlflow_and_its_records_arrive_once(
+    start, door, stack: Path, job: Path, tmp_path: Path, mlflow_comes_back: None
+) -> None:
+    settings, runs = load_settings(), "s3://atlas/runs"
+    assert door("ingest", "synthetic", "--kind", "layers", "--height", 48, "--width", 48, "--genes", 12).code == 0
+    known = set(list_names(runs, settings))
+    process = start("train", job, *LONG, "--set", "section=synthetic-layers", "--out", tmp_path / "out")
+    deadline = time.monotonic() + 120
+    while not any(exists(join(runs, name, "checkpoint.safetensors"), settings) for name in set(list_names(runs, settings)) - known):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    record = StackFolder(stack).record("mlflow")
+    assert record is not None
+    stop(record, grace_s=0)
+
+    printed, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert "waits for MLflow" in printed
+    assert "s2s doctor" in printed
+    report = RunReport.model_validate_json((tmp_path / "out" / "report.json").read_bytes())
+    assert (report.steps, report.model_version) == (240, None)
+    assert len(report.scores) > 1
+    assert len(left_over(stack)) == 1
+
+    parts = local.up(stack, lambda what: None)
+    assert {part.state for part in parts} == {"running"}
+    assert load_settings() == settings
+    for num_sent in (1, 0):
+        checks = {check["name"]: check for check in json.loads(door("doctor", "--json").out)}
+        assert checks["spool"]["state"] == "ok"
+        assert ("1 runs were sent now" in checks["spool"]["detail"]) == bool(num_sent)
+    assert left_over(stack) == []
+
+    client = connect(settings).client
+    experiment = client.get_experiment_by_name("end to end").experiment_id
+    (run,) = client.search_runs([experiment], f"tags.run_key = '{report.run_key}'")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/pcc"] == report.scores[0].pcc
+    assert max(point.step for point in client.get_metric_history(run.info.run_id, "train/loss")) == 240
+    assert {item.path for item in client.list_artifacts(run.info.run_id)} == {*report.artifacts, "config.json"}
+    (version,) = client.search_model_versions(f"name = '{MODEL}'")
+    assert version.run_id == run.info.run_id
+    assert {str(value) for value in client.get_registered_model(MODEL).aliases.values()} == {version.version}
