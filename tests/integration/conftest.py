@@ -89,7 +89,7 @@ def stack_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def stack(stack_folder: Path, s2s_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The shared stack as this test's `$S2S_HOME`; whatever a test killed is brought back for the next."""
+    """The shared stack as this test's `$S2S_HOME`. Its model of synthetic glands belongs to `test_end_to_end_stack.py`."""
     monkeypatch.setenv("S2S_HOME", str(stack_folder))
     return stack_folder
 
@@ -97,11 +97,11 @@ def stack(stack_folder: Path, s2s_home: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def ray_door(door: Door, stack: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     """`door` for commands that join the stack's Ray from this process; it leaves afterwards, so that another test may join another."""
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_DEDUP_LOGS"):
         monkeypatch.setenv(name, "")  # the command sets them; this remembers to take them away
         monkeypatch.delenv(name)
     yield door
-    import ray
+    import ray  # noqa: PLC0415 - only after `join` has set what ray reads when it is imported
 
     ray.shutdown()
 

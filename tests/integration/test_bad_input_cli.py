@@ -84,13 +84,21 @@ Make = Callable[[Path], Path]
         pytest.param(write_truncated_gz, TABLE, ["complete gzip", "download it again"], id="truncated gz"),
         pytest.param(lambda at: write_text(at, "x,y,gene\n1,2,A\n"), CELLS, ["AnnData", "not HDF5"], id="not an h5ad"),
         pytest.param(
-            lambda at: write_cells(at, genes=("A", "B", "A")), CELLS, ["every gene once", "A"],
-            id="duplicated genes", marks=pytest.mark.filterwarnings("ignore:Variable names are not unique"),
+            lambda at: write_cells(at, genes=("A", "B", "A")),
+            CELLS,
+            ["every gene once", "A"],
+            id="duplicated genes",
+            marks=pytest.mark.filterwarnings("ignore:Variable names are not unique"),
         ),
         pytest.param(
-            lambda at: write_cells(at, positions=[[0, 0], [1, 0], [0, 1], [0, 1]]), SPOTS, ["one spot per site", "c2", "c3"], id="duplicated spots"
+            lambda at: write_cells(at, positions=[[0, 0], [1, 0], [0, 1], [0, 1]]),
+            SPOTS,
+            ["one spot per site", "c2", "c3"],
+            id="duplicated spots",
         ),
-        pytest.param(lambda at: write_text(at, "px,py,target\n1,2,A\n"), TABLE, ["found: px, py, target", "--columns"], id="unknown columns"),
+        pytest.param(
+            lambda at: write_text(at, "px,py,target\n1,2,A\n"), TABLE, ["found: px, py, target", "--columns"], id="unknown columns"
+        ),
         pytest.param(write_cells, ("--reader", "cells", "--pitch-um", 1000), ["one bin", "--pitch-um"], id="pitch of one bin"),
         pytest.param(write_cells, ("--reader", "cells", "--pitch-um", 1e-5), ["1e+08", "--pitch-um"], id="pitch of 1e10 bins"),
         pytest.param(lambda at: at, CELLS, ["found nothing"], id="file missing"),

@@ -1,25 +1,29 @@
 """A training that is killed outright in the middle ends, when it goes on, with the very result of one that nobody disturbed."""
 
-import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
+from s2s.contracts.loading import load_run_config
 from s2s.contracts.run import RunReport
 from s2s.contracts.settings import Settings, load_settings
+from s2s.ingest.store import store_section
+from s2s.ingest.synthetic import SyntheticTissue, make_synthetic
+from s2s.recipes.single_shot import single_shot
 from s2s.storage.checkpoints import read_checkpoint
 from s2s.storage.location import join
 from s2s.storage.objects import exists, list_names, read_bytes
 from s2s.tracking.server import connect
 
-LONG = ("--set", "training.max_steps=240", "--set", "training.checkpoint_every_s=0.2", "--set", "name=disturbed")
-"""Some seconds of training, so that there is a middle to be killed in."""
+NUM_STEPS = 120
+OFTEN = ("section=synthetic-layers", "training.checkpoint_every_s=0.1", "name=disturbed", f"training.max_steps={NUM_STEPS}")
+"""Some seconds of training with a checkpoint early on, so that there is a middle to be killed in."""
+WORDS = tuple(word for change in OFTEN for word in ("--set", change))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +43,15 @@ class Result:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(start, tiny: str, small_section: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """The result of the same run, in a home of its own."""
+def undisturbed(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """The result of the same run of the same section, in a home of its own and in one go."""
     home = tmp_path_factory.mktemp("undisturbed")
     job = home / "job.yaml"
     job.write_text(tiny, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("S2S_HOME", str(home))
-        for command in (small_section, ("train", job, *LONG, "--json", "--out", home / "out")):
-            out = finish(start(*command, "--local"))
-        return Result.of(RunReport.model_validate_json(out), load_settings(is_local=True))
+    settings = Settings(home=home, is_local=True)
+    section, _ = make_synthetic(SyntheticTissue(kind="layers", height=48, width=48, num_genes=12))
+    store_section(section, join(settings.root, "sections", section.meta.id), settings)
+    return Result.of(single_shot(load_run_config(job, OFTEN), settings), settings)
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
@@ -74,7 +77,7 @@ def step_when_killed(run: str, settings: Settings) -> int:
     saved = read_checkpoint(join(run, "checkpoint.safetensors"), settings)
     assert saved is not None
     step = int(saved[1]["step"] or 0)
-    assert 0 < step < 240
+    assert 0 < step < NUM_STEPS
     assert not exists(join(run, "report.json"), settings)
     return step
 
@@ -92,29 +95,34 @@ def test_a_killed_local_training_goes_on_where_it_was(
     start, door, s2s_home: Path, job: Path, small_section: tuple[str, ...], undisturbed: Result
 ) -> None:
     settings = load_settings(is_local=True)
-    assert door(*small_section, "--local").code == 0
-    process = start("train", job, *LONG, "--local", "--json")
+    assert door(*small_section, "--kind", "layers", "--local").code == 0
+    process = start("train", job, *WORDS, "--local", "--json")
     run = wait_for_checkpoint(settings, set(), process)
     process.kill()
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     step = step_when_killed(run, settings)
 
-    report = RunReport.model_validate_json(finish(start("train", job, *LONG, "--local", "--json", "--out", s2s_home / "out")))
+    report = RunReport.model_validate_json(finish(start("train", job, *WORDS, "--local", "--json", "--out", s2s_home / "out")))
     assert Result.of(report, settings) == undisturbed
-    assert report.steps == 240
+    assert report.steps == NUM_STEPS
     assert recorded(settings, run) == [("KILLED", 1), ("FINISHED", step + 1)]
 
 
+@pytest.fixture
+def stack_with_section(stack: Path, door, small_section: tuple[str, ...]) -> Path:
+    assert door(*small_section, "--kind", "layers", "--replace").code == 0
+    return stack
+
+
 def test_a_killed_ray_worker_is_started_again_and_goes_on(
-    start, stack: Path, job: Path, tmp_path: Path, small_section: tuple[str, ...], undisturbed: Result, kill_task: Callable[[str], None]
+    start, stack_with_section: Path, job: Path, tmp_path: Path, undisturbed: Result
 ) -> None:
     settings = load_settings()
-    finish(start(*small_section, "--replace"))
     known = set(list_names(join(settings.root, "runs"), settings))
-    process = start("train", job, *LONG, "--json", "--out", tmp_path / "out")
+    process = start("train", job, *WORDS, "--json", "--out", tmp_path / "out")
     run = wait_for_checkpoint(settings, known, process)
-    kill_task("ray::s2s train disturbed")
+    kill_worker("ray::s2s train disturbed", stack_with_section)
     step = step_when_killed(run, settings)
 
     report = RunReport.model_validate_json(finish(process))
@@ -122,16 +130,11 @@ def test_a_killed_ray_worker_is_started_again_and_goes_on(
     assert recorded(settings, run) == [("KILLED", 1), ("FINISHED", step + 1)]
 
 
-@pytest.fixture
-def kill_task(stack: Path) -> Callable[[str], None]:
-    """Kill -9 the worker process of the shared stack that runs the task of this title."""
-
-    def kill(title: str) -> None:
-        (victim,) = [process for process in psutil.process_iter(["cmdline"]) if is_worker(process, title, stack)]
-        os.kill(victim.pid, signal.SIGKILL)
-        victim.wait(timeout=30)
-
-    return kill
+def kill_worker(title: str, home: Path) -> None:
+    """Kill -9 the worker process, of this home's stack and no other, that runs the task of this title."""
+    (victim,) = [process for process in psutil.process_iter(["cmdline"]) if is_worker(process, title, home)]
+    victim.kill()
+    victim.wait(timeout=30)
 
 
 def is_worker(process: psutil.Process, title: str, home: Path) -> bool:

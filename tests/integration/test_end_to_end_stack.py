@@ -318,7 +318,9 @@ def test_the_same_command_gives_the_same_report_at_once_and_again_trains_anew(tr
     assert num_runs() == before + 1
     assert anew.mlflow_run_id != report.mlflow_run_id
     assert (anew.run_key, anew.best_step, anew.validation_mae) == (report.run_key, report.best_step, report.validation_mae)
-    assert load_release(f"models:/{MODEL}/{anew.model_version}", load_settings())[1] == load_release(f"models:/{MODEL}/1", load_settings())[1]
+    assert (
+        load_release(f"models:/{MODEL}/{anew.model_version}", load_settings())[1] == load_release(f"models:/{MODEL}/1", load_settings())[1]
+    )
     versions = {alias: str(version) for alias, version in client.get_registered_model(MODEL).aliases.items()}
     assert versions == {"champion": "1", "challenger": anew.model_version}
 
@@ -328,7 +330,8 @@ def test_the_same_command_gives_the_same_report_at_once_and_again_trains_anew(tr
     [
         pytest.param("resources.cpus=4096", ["CPU 4096 of", "--set resources.cpus="], id="more cores than the cluster has"),
         pytest.param("resources.memory_gb=100000", ["memory 1e+14 of"], id="more memory than the cluster has"),
-        pytest.param("section=liver", ["s3://atlas/sections/liver"], id="a mistake that the worker finds"),
+        pytest.param("section=liver", ["s3://atlas/sections/liver"], id="no such section"),
+        pytest.param("photographs=holiday", ["s3://atlas/photographs/holiday"], id="a mistake that the worker finds"),
     ],
 )
 def test_a_bad_run_on_ray_is_one_message(trained: Trained, stack: Path, ray_door, job: Path, change: str, words: list[str]) -> None:

@@ -20,6 +20,9 @@ from s2s.cli.models import models
 from s2s.cli.score import score
 from s2s.cli.train import train
 
+INTERRUPTED = 130
+"""The exit code of shells for a program that Ctrl-C ended."""
+
 app = typer.Typer(
     name="s2s",
     no_args_is_help=True,
@@ -64,6 +67,7 @@ def main() -> None:
         typer.secho("error: ", fg=typer.colors.RED, bold=True, err=True, nl=False)
         typer.echo(str(error), err=True)
         sys.exit(errors.EXIT_CODE)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command resumes where it was", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has turned Ctrl-C into this code, without a word
+            typer.echo("stopped; the same command resumes where it was", err=True)
+        raise

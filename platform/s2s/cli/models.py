@@ -21,7 +21,10 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     local: Annotated[bool, typer.Option("--local", help="The registry of --local runs instead of the server's.")] = False,
 ) -> None:
-    """List the tissues' models with their versions, aliases and accuracy on held-out bins."""
+    """List the tissues' models with their versions, aliases and accuracy on held-out bins.
+
+    Example: `s2s models s2s-human-breast`
+    """
     from s2s.contracts.settings import load_settings
     from s2s.errors import MissingError
     from s2s.tracking.registry import list_models

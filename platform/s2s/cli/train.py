@@ -57,15 +57,18 @@ def describe(report: "RunReport", folder: Path, settings: "Settings") -> None:
     if report.is_leaky:
         typer.secho("LEAKY: sampling.mode paper let held-out bins into training; these figures flatter.", fg=typer.colors.RED)
     typer.echo(markdown_table(report.scores) if report.scores else "No truth to score against: the section was measured sparsely.")
-    waits = "waits for MLflow; `s2s doctor` sends it"
-    typer.echo(
-        f"\nmodel    {report.model_name or 'not registered'} version {report.model_version or waits}"
-        if report.config.tracking.register_model
-        else ""
-    )
+    typer.echo(f"\nmodel    {_registered(report)}")
     if report.mlflow_run_id and not settings.is_local:
         typer.echo(f"MLflow   {settings.mlflow_uri}/#/runs/{report.mlflow_run_id}")
     typer.echo(f"results  {folder}/ (section.png, scores.md, report.json)")
+
+
+def _registered(report: "RunReport") -> str:
+    if not report.config.tracking.register_model:
+        return "not registered, as the job asks"
+    if report.model_version is None:
+        return "waits for MLflow; `s2s doctor` sends it"
+    return f"{report.model_name} version {report.model_version}"
 
 
 def _run(config: "RunConfig", settings: "Settings", on_progress: Report, is_again: bool) -> "RunReport":

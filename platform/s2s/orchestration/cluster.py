@@ -34,6 +34,8 @@ def join(settings: Settings) -> None:
     if address.startswith("127."):
         os.environ[LOOPBACK_ONLY] = "0"
 
+    os.environ["RAY_DEDUP_LOGS"] = "0"  # a line held back would come out at the end, on stdout, behind the result
+
     import ray
     from ray.exceptions import RayError
 

@@ -5,6 +5,8 @@ is ever a task argument. Decision: a worker that dies is started again by Ray an
 error of the user's is not retried.
 """
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 from s2s.contracts.run import RunConfig, RunReport
@@ -14,6 +16,7 @@ from s2s.orchestration.cluster import check_resources, join
 from s2s.orchestration.progress import EVERY_S, Poster, ProgressBoard
 from s2s.recipes.run import Progress
 from s2s.recipes.single_shot import single_shot
+from s2s.recipes.sources import open_source
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -31,12 +34,15 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
         on_progress: Told what the task says.
 
     Raises:
+        MissingError: no such section or file.
         StackError: no Ray head is set or it does not answer, or the worker died again and again.
         ConfigError: the cluster has fewer resources than the run asks for.
         S2SError: whatever the run itself raised.
     """
     join(settings)
     check_resources(config.resources)
+    # A file lies on the user's machine, not on the worker's: it is read here, and the task gets the URI.
+    config = config.model_copy(update={"section": open_source(config.section, settings, on_progress).uri})
     import ray
     from ray.exceptions import RayError, RayTaskError
 
@@ -67,9 +73,10 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
 def _follow(task: "ObjectRef[str]", board: "ActorHandle[Any]", on_progress: Progress) -> str:
     import ray
 
-    while not ray.wait([task], timeout=EVERY_S)[0]:
-        on_progress(*ray.get(board.latest.remote()))
-    return ray.get(task)
+    with redirect_stdout(sys.stderr):  # Ray says on stdout that a worker died, which is for results alone
+        while not ray.wait([task], timeout=EVERY_S)[0]:
+            on_progress(*ray.get(board.latest.remote()))
+        return ray.get(task)
 
 
 def _single_shot(config: str, board: "ActorHandle[Any]") -> str:

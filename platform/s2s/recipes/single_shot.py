@@ -49,6 +49,7 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
     # What is known: the sampled positions of the section, and nothing else.
     run = open_run(config, settings, on_progress)
     if (report := run.finished()) is not None:
+        on_progress("finished before; --again trains anew", 1, 1)
         return report
     measured = measure(run.section, config.sampling, config.genes)
     truth = held_out(run.section, measured)

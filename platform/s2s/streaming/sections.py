@@ -94,7 +94,7 @@ class DenseWindows:
 
     def places(self, side: int, min_tissue: float) -> Int[np.ndarray, "place 2"]:
         """List corners, counted in dense positions."""
-        return window_places(self._tissue, 2 * side, min_tissue)
+        return window_places(self._tissue, 2 * side, min_tissue, spacing=1)
 
     def crop(self, windows: Windows, side: int) -> Crops:
         """Cut from the dense grid, turn, then keep every second row and column."""

@@ -31,30 +31,31 @@ class Windows:
     symmetry: Int[np.ndarray, " batch"]
 
 
-def window_places(tissue: Bool[np.ndarray, "y x"], side: int, min_tissue: float) -> Int[np.ndarray, "place 2"]:
+def window_places(tissue: Bool[np.ndarray, "y x"], side: int, min_tissue: float, spacing: int = 2) -> Int[np.ndarray, "place 2"]:
     """List the corners `(y, x)` of all windows that hold enough tissue.
 
     Args:
         tissue: Mask on the grid that the window is cut from.
         side: Of the window, in positions of that grid.
         min_tissue: Smallest share of tissue.
+        spacing: Bins from one position of that grid to the next: 1 on the dense grid, the stride on the sampled lattice.
 
     Raises:
         InputError: the section is smaller than a window, or no window holds enough tissue; the message says what would fit.
     """
+    what = f"{side} x {side} {'bins' if spacing == 1 else 'sampled positions'}"
     if side > min(tissue.shape):
-        fits = 8 * (min(tissue.shape) // 4)
+        fits = 8 * (min(tissue.shape) * spacing // 8)
         hint = f"set training.window to {fits} or less" if fits else "choose a smaller pitch"
         raise InputError(
-            f"expected a section of at least {side} x {side} sampled positions for training.window {2 * side}, "
-            f"got {tissue.shape[0]} x {tissue.shape[1]}; {hint}"
+            f"expected a section of at least {what} for training.window {spacing * side}, got {tissue.shape[0]} x {tissue.shape[1]}; {hint}"
         )
     sums = np.pad(tissue.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     share = (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
     if not (share >= min_tissue).any():
         raise InputError(
-            f"expected a window of {side} x {side} sampled positions with a tissue fraction of {min_tissue:g}, "
-            f"the best has {share.max():.2f}; lower training.min_tissue or training.window"
+            f"expected a window of {what} with a tissue fraction of {min_tissue:g}, "
+            f"the best has {np.floor(100 * share.max()) / 100:g}; lower training.min_tissue or training.window"
         )
     return np.argwhere(share >= min_tissue)
 
