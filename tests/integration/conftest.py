@@ -64,14 +64,19 @@ def door(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(scope="session")
-def start() -> Start:
-    """Start `s2s WORDS` as a process of its own, as a user does."""
+def start() -> Iterator[Start]:
+    """Start `s2s WORDS` as a process of its own, as a user does; what a failed test left running is ended."""
+    started: list[subprocess.Popen[str]] = []
 
     def begin(*words: object) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "s2s", *map(str, words)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return started[-1]
 
-    return begin
+    yield begin
+    for process in started:
+        with process:  # closes its pipes and waits for it
+            process.kill()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from s2s.storage.objects import exists, list_names
 from s2s.tracking.server import connect
 from s2s.tracking.spool import left_over
 
-OFTEN = ("--set", "training.checkpoint_every_s=0.1", "--set", "name=survivor")
+OFTEN = ("--set", "training.checkpoint_every_s=0.1", "--set", "name=survivor", "--set", "seed=7")
 
 
 @pytest.fixture

@@ -32,5 +32,7 @@ def gene_reliability(
     given, truth = (array[:, hidden].astype(np.float64) for array in (imputed, measured.expression))
     given, truth = given - given.mean(axis=1, keepdims=True), truth - truth.mean(axis=1, keepdims=True)
     norm = np.sqrt((given**2).sum(axis=1) * (truth**2).sum(axis=1))
-    correlation: np.ndarray = np.divide((given * truth).sum(axis=1), norm, out=np.zeros(len(imputed)), where=norm > 0)
-    return correlation
+    correlation = np.divide((given * truth).sum(axis=1), norm, out=np.zeros(len(imputed)), where=norm > 0)
+    # Rounding puts perfect ones a last bit beyond 1, which no release accepts.
+    clipped: np.ndarray = np.clip(correlation, -1, 1)
+    return clipped

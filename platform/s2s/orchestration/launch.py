@@ -14,9 +14,9 @@ from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import S2SError, StackError
 from s2s.orchestration.cluster import check_resources, join
 from s2s.orchestration.progress import EVERY_S, Poster, ProgressBoard
-from s2s.recipes.run import Progress
+from s2s.recipes.run import FINISHED_BEFORE, Progress
 from s2s.recipes.single_shot import single_shot
-from s2s.recipes.sources import open_source
+from s2s.recipes.sources import open_run
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -39,10 +39,14 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
         ConfigError: the cluster has fewer resources than the run asks for.
         S2SError: whatever the run itself raised.
     """
+    # A file lies on the user's machine, not on the worker's: it is read here, and the task gets the URI.
+    run = open_run(config, settings, on_progress)
+    if (report := run.finished()) is not None:
+        on_progress(FINISHED_BEFORE, 1, 1)
+        return report
+    config = config.model_copy(update={"section": run.section.uri})
     join(settings)
     check_resources(config.resources)
-    # A file lies on the user's machine, not on the worker's: it is read here, and the task gets the URI.
-    config = config.model_copy(update={"section": open_source(config.section, settings, on_progress).uri})
     import ray
     from ray.exceptions import RayError, RayTaskError
 

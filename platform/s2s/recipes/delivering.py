@@ -5,8 +5,8 @@ from pathlib import Path
 from s2s.contracts.settings import Settings
 from s2s.errors import ExistsError, InputError
 from s2s.exchange.anndata_out import ImputedSection, check_output, write_imputed, write_imputed_store
-from s2s.storage.location import join, open_store
-from s2s.storage.objects import delete_prefix, exists
+from s2s.storage.location import open_store
+from s2s.storage.objects import delete_prefix, list_names
 
 
 def check_destination(out: str, settings: Settings, *, replace: bool) -> None:
@@ -22,8 +22,9 @@ def check_destination(out: str, settings: Settings, *, replace: bool) -> None:
         return
     if not out.endswith(".zarr"):
         raise InputError(f"expected a URI that ends in .zarr, got {out}; on S3 only Zarr is written")
-    if exists(join(out, "zarr.json"), settings) and not replace:
-        raise ExistsError(f"expected nothing at {out}, found a Zarr store; choose another name or add --replace")
+    # Whatever lies there would be deleted before writing, a Zarr store of ours or not.
+    if not replace and (found := list_names(out, settings)):
+        raise ExistsError(f"expected nothing at {out}, found {', '.join(found[:3])}; choose another name or add --replace")
 
 
 def deliver(imputed: ImputedSection, out: str, settings: Settings, *, replace: bool) -> None:

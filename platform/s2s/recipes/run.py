@@ -20,6 +20,9 @@ from s2s.storage.sections import Section
 
 NOT_PART_OF_KEY = {"name", "resources", "tracking", "section", "photographs"}
 
+FINISHED_BEFORE = "finished before; --again trains anew"
+"""Stage that tells of a run whose report was there already."""
+
 
 class Progress(Protocol):
     """Told what is going on; never needed for a result."""

@@ -14,7 +14,7 @@ from s2s.imputation.slide import impute_section
 from s2s.recipes.fitting import fit
 from s2s.recipes.judging import Judgement, judge
 from s2s.recipes.recording import Outcome, open_run_tracker, publish, record
-from s2s.recipes.run import Progress, silent
+from s2s.recipes.run import FINISHED_BEFORE, Progress, silent
 from s2s.recipes.sources import open_run
 from s2s.streaming.sections import held_out, measure
 
@@ -49,7 +49,7 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
     # What is known: the sampled positions of the section, and nothing else.
     run = open_run(config, settings, on_progress)
     if (report := run.finished()) is not None:
-        on_progress("finished before; --again trains anew", 1, 1)
+        on_progress(FINISHED_BEFORE, 1, 1)
         return report
     measured = measure(run.section, config.sampling, config.genes)
     truth = held_out(run.section, measured)

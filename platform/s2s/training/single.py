@@ -57,7 +57,7 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
         TrainingError: the loss is not finite; names the step and the last good checkpoint.
     """
     clock = _Clock(spent=state.seconds)
-    checkpoint, saved_at = "none", clock.seconds()
+    checkpoint, saved_at = f"the one it continued from, of step {state.step}" if state.step else "none", clock.seconds()
     while state.step < training.max_steps and not _is_over(state, training, clock):
         _set_rate(state, training)
         state.network.train()
@@ -69,7 +69,8 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
             raise TrainingError(
                 f"expected a finite loss and gradient, got {losses['loss']} and {losses['gradient_norm']} at step {state.step + 1}; "
                 f"last good checkpoint: {checkpoint}. "
-                "Lower training.learning_rate, set training.clip_norm, or set training.precision to float32, then train again: it resumes"
+                "Lower training.learning_rate, set training.clip_norm, or set training.precision to float32, then train again: "
+                "with other settings it is another run and starts anew"
             )
         state.step += 1
         callbacks.log({f"train/{name}": value for name, value in losses.items()}, state.step)

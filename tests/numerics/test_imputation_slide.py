@@ -1,0 +1,182 @@
+"""A whole section, tile by tile: measured values to the bit, every bin covered, and tiles that leave no trace."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from s2s.contracts.run import ImputationConfig, NetworkConfig
+from s2s.imputation.slide import impute_section
+from s2s.lattice.measured import HeldOut, Measured
+from s2s.network import CDCIN
+
+Make = Callable[..., tuple[Measured, HeldOut]]
+SCALE = 10.0
+SMALL = NetworkConfig(features=4, blocks=1, layers=1, growth=4, window=4, heads=2, cascades=2, has_mask_inputs=True, fill="smooth")
+LOCAL = NetworkConfig(features=4, blocks=1, layers=1, growth=4, has_attention=False, cascades=1, fill="copy")
+REACH = 6
+"""Bins that `LOCAL` looks: five 3 x 3 convolutions, and the copy of a sample to the bin beside it."""
+TILES = ImputationConfig(tile=32, overlap=8)
+PHASES = [pytest.param((y, x), id=f"phase-{y}{x}") for y in (0, 1) for x in (0, 1)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads cost these small tensors more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def build(config: NetworkConfig) -> CDCIN:
+    """A network that changes what it is given, as a trained one would."""
+    generator = torch.Generator().manual_seed(1)
+    network = CDCIN(config, generator)
+    for stage in network.stages:
+        nn.init.normal_(stage.last.weight, std=0.1, generator=generator)
+    return network
+
+
+def field(shape: tuple[int, int], num_genes: int = 2) -> np.ndarray:
+    return np.random.default_rng(0).gamma(1.0, 1.0, (num_genes, *shape)).astype(np.float32)
+
+
+def some_tissue(shape: tuple[int, int]) -> np.ndarray:
+    mask: np.ndarray = np.random.default_rng(1).random(shape) < 0.8
+    return mask
+
+
+def assert_complete(imputed: np.ndarray, measured: Measured) -> None:
+    assert imputed.dtype == np.float32
+    assert imputed.shape == measured.expression.shape
+    np.testing.assert_array_equal(imputed[:, measured.observed], measured.expression[:, measured.observed])
+    assert np.isfinite(imputed).all()
+    assert (imputed >= 0).all()
+    assert not imputed[:, ~measured.tissue].any()
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param((1, 1), id="one-bin"),
+        pytest.param((5, 7), id="below-a-tile"),
+        pytest.param((33, 35), id="just-above-a-tile"),
+        pytest.param((70, 45), id="several-tiles"),
+    ],
+)
+def test_measured_values_stay_to_the_bit(make_measured: Make, shape: tuple[int, int], phase: tuple[int, int]) -> None:
+    measured, _ = make_measured(field(shape), phase, some_tissue(shape) if min(shape) > 1 else None)
+    assert_complete(impute_section(build(SMALL), measured, SCALE, TILES), measured)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("shape", [pytest.param((5, 7), id="below-a-tile"), pytest.param((70, 45), id="several-tiles")])
+def test_every_bin_is_covered(make_measured: Make, shape: tuple[int, int], phase: tuple[int, int]) -> None:
+    # A network that corrects nothing averages values from 1 to 2: a bin that no tile covers would be 0, one counted twice above 2.
+    network = build(SMALL)
+    for stage in network.stages:
+        nn.init.zeros_(stage.last.weight)
+        nn.init.zeros_(stage.last.bias)
+    tissue = some_tissue(shape)
+    measured, _ = make_measured(1 + np.random.default_rng(0).random((2, *shape), np.float32), phase, tissue)
+    imputed = impute_section(network, measured, SCALE, TILES)
+    assert imputed[:, tissue].min() > 1 - 1e-5
+    assert imputed[:, tissue].max() < 2 + 1e-5
+
+
+def test_the_scale_alone_would_not_keep_the_bits(make_measured: Make) -> None:
+    values = field((33, 35))
+    assert (values / np.float32(SCALE) * np.float32(SCALE) != values).any()
+
+
+@pytest.mark.parametrize("config", [pytest.param(SMALL, id="attention-smooth"), pytest.param(LOCAL, id="local-copy")])
+def test_what_was_not_observed_is_never_read(make_measured: Make, config: NetworkConfig) -> None:
+    shape = (37, 41)
+    measured, _ = make_measured(field(shape), (1, 0), some_tissue(shape))
+    other = replace(measured, expression=np.where(measured.observed, measured.expression, np.float32(1e9)))
+    assert np.isnan(measured.expression).any()
+    clean, poisoned = (impute_section(build(config), part, SCALE, TILES) for part in (measured, other))
+    np.testing.assert_array_equal(clean, poisoned)
+
+
+@pytest.mark.parametrize(("overlap", "seams"), [pytest.param(0, [32], id="side-by-side"), pytest.param(16, [16, 32, 48], id="blended")])
+def test_tiles_agree_with_one_picture_away_from_their_seams(make_measured: Make, overlap: int, seams: list[int]) -> None:
+    measured, _ = make_measured(field((64, 64)))
+    network = build(LOCAL)
+    whole = impute_section(network, measured, SCALE, ImputationConfig(tile=64, overlap=0))
+    tiled = impute_section(network, measured, SCALE, ImputationConfig(tile=32, overlap=overlap))
+    place = np.arange(64)
+    is_far = np.all([(place < seam - REACH) | (place >= seam + REACH) for seam in seams], axis=0)
+    assert is_far.sum() >= 24
+    inside = np.ix_(range(2), is_far, is_far)
+    np.testing.assert_allclose(tiled[inside], whole[inside], rtol=1e-5, atol=1e-5)
+    assert not np.allclose(tiled, whole, rtol=1e-5, atol=1e-5), "at the seams a tile sees less"
+
+
+def test_blending_softens_the_seam(make_measured: Make) -> None:
+    measured, _ = make_measured(field((64, 64)))
+    network = build(LOCAL)
+    whole = impute_section(network, measured, SCALE, ImputationConfig(tile=64, overlap=0))
+    hard, soft = (impute_section(network, measured, SCALE, ImputationConfig(tile=32, overlap=overlap)) for overlap in (0, 16))
+    assert np.abs(soft - whole).max() < np.abs(hard - whole).max()
+
+
+@pytest.mark.parametrize(
+    ("batch_bins", "progress"),
+    [
+        pytest.param(1024, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)], id="gene-by-gene"),
+        pytest.param(2048, [(2, 5), (4, 5), (5, 5)], id="two-at-once"),
+        pytest.param(1_000_000, [(5, 5)], id="all-at-once"),
+    ],
+)
+def test_how_many_genes_at_once_changes_nothing(make_measured: Make, batch_bins: int, progress: list[tuple[int, int]]) -> None:
+    measured, _ = make_measured(field((40, 40), num_genes=5), tissue=some_tissue((40, 40)))
+    network = build(SMALL)
+    said: list[tuple[int, int]] = []
+    config = ImputationConfig(tile=32, overlap=8, batch_bins=batch_bins)
+    imputed = impute_section(network, measured, SCALE, config, lambda done, total: said.append((done, total)))
+    one_by_one = [
+        impute_section(network, replace(measured, expression=measured.expression[gene : gene + 1]), SCALE, TILES)[0] for gene in range(5)
+    ]
+    np.testing.assert_allclose(imputed, one_by_one, rtol=1e-5, atol=1e-5)
+    assert said == progress
+
+
+def test_tiles_without_tissue_are_not_computed(make_measured: Make) -> None:
+    tissue = np.zeros((96, 64), np.bool_)
+    tissue[:20, :20] = tissue[70:, 40:] = True
+    measured, _ = make_measured(field(tissue.shape), (1, 1), tissue)
+    network = build(LOCAL)
+    seen: list[torch.Size] = []
+    network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
+    imputed = impute_section(network, measured, SCALE, ImputationConfig(tile=32, overlap=0))
+    # One bin of padding puts phase (1, 1) on the lattice: 97 x 65 bins, tiles 32 32 32 1 by 32 32 1; tissue touches
+    # the first, and four at the other end.
+    assert [tuple(shape[2:]) for shape in seen] == [(32, 32), (32, 32), (32, 1), (1, 32), (1, 1)]
+    assert_complete(imputed, measured)
+
+
+def test_an_empty_tile_beside_a_full_one_takes_nothing_from_it(make_measured: Make) -> None:
+    tissue = np.zeros((32, 96), np.bool_)
+    tissue[:, :16] = True
+    measured, _ = make_measured(field(tissue.shape), tissue=tissue)
+    network = build(LOCAL)
+    # The second tile starts at column 16, where tissue ends: the first alone decides.
+    tiled = impute_section(network, measured, SCALE, ImputationConfig(tile=32, overlap=16))
+    left = replace(measured, expression=measured.expression[..., :32], observed=measured.observed[:, :32], tissue=measured.tissue[:, :32])
+    np.testing.assert_allclose(tiled[..., :32], impute_section(network, left, SCALE, TILES), rtol=1e-5, atol=1e-5)
+    assert not tiled[..., 32:].any()
+
+
+def test_a_section_without_an_observed_bin_in_a_tile_is_still_finite(make_measured: Make) -> None:
+    measured, _ = make_measured(field((64, 64)))
+    observed = measured.observed.copy()
+    observed[:, 30:] = False
+    hollow = replace(measured, observed=observed, expression=np.where(observed, measured.expression, np.float32(np.nan)))
+    for config in (SMALL, LOCAL):
+        assert_complete(impute_section(build(config), hollow, SCALE, ImputationConfig(tile=32, overlap=0)), hollow)
