@@ -17,6 +17,9 @@ from s2s.stack.ports import choose_ports
 from s2s.stack.processes import spawn, stop, wait_until_healthy
 from s2s.storage.bucket import ensure_bucket
 
+# Tiny tensors on two threads of a busy machine are thirty times slower than on one; torch and BLAS read this once, when imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 BUCKET = "atlas-test"
 

@@ -75,8 +75,16 @@ def test_measured_values_stay_to_the_bit(make_measured: Make, shape: tuple[int, 
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("shape", [pytest.param((5, 7), id="below-a-tile"), pytest.param((70, 45), id="several-tiles")])
-def test_every_bin_is_covered(make_measured: Make, shape: tuple[int, int], phase: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "overlap"),
+    [
+        pytest.param((5, 7), 8, id="below-a-tile"),
+        pytest.param((70, 45), 8, id="several-tiles"),
+        pytest.param((70, 45), 7, id="odd-overlap"),
+        pytest.param((70, 45), 512, id="overlap-above-a-tile"),
+    ],
+)
+def test_every_bin_is_covered_once(make_measured: Make, shape: tuple[int, int], overlap: int, phase: tuple[int, int]) -> None:
     # A network that corrects nothing averages values from 1 to 2: a bin that no tile covers would be 0, one counted twice above 2.
     network = build(SMALL)
     for stage in network.stages:
@@ -84,7 +92,7 @@ def test_every_bin_is_covered(make_measured: Make, shape: tuple[int, int], phase
         nn.init.zeros_(stage.last.bias)
     tissue = some_tissue(shape)
     measured, _ = make_measured(1 + np.random.default_rng(0).random((2, *shape), np.float32), phase, tissue)
-    imputed = impute_section(network, measured, SCALE, TILES)
+    imputed = impute_section(network, measured, SCALE, ImputationConfig(tile=32, overlap=overlap))
     assert imputed[:, tissue].min() > 1 - 1e-5
     assert imputed[:, tissue].max() < 2 + 1e-5
 

@@ -161,6 +161,13 @@ class RunConfig(Document):
     seed: int = Field(0, ge=0, lt=2**31, description="same seed on a CPU, same bits")
 
     @model_validator(mode="after")
+    def _something_is_learnt(self) -> "RunConfig":
+        weights = self.training.weights
+        if not (weights.sparser_to_sparse or weights.sparse_to_dense):
+            raise ValueError("expected a weight above 0 for sparser_to_sparse or sparse_to_dense in training.weights, got 0 for both")
+        return self
+
+    @model_validator(mode="after")
     def _paper_preset_has_no_mask_inputs(self) -> "RunConfig":
         if self.preset == "paper" and self.network.has_mask_inputs:
             raise ValueError("expected network.has_mask_inputs false under preset paper, got true: the paper's network sees no masks")

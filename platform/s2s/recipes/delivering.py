@@ -47,7 +47,6 @@ def deliver(imputed: ImputedSection, out: str, settings: Settings, *, replace: b
     if "://" not in out:
         write_imputed(Path(out), imputed, replace=replace)
         return
-    delete_prefix(out, settings)
     try:
         write_imputed_store(open_store(out, settings, read_only=False), imputed)
     except BaseException:

@@ -71,7 +71,7 @@ def build_network(release: Release, weights: bytes) -> CDCIN:
     Raises:
         InputError: the file is damaged, or holds other weights than the contract's network has.
     """
-    network = CDCIN(release.network)
+    network = CDCIN(release.network, torch.Generator())
     try:
         network.load_state_dict(load(weights))
     except (SafetensorError, RuntimeError) as error:

@@ -6,6 +6,7 @@ checkpoint and its own report; what does not change a result (resources, names i
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +19,16 @@ from s2s.storage.objects import read_bytes, write_bytes
 from s2s.storage.photographs import Photographs
 from s2s.storage.sections import Section
 
-NOT_PART_OF_KEY = {"name", "resources", "tracking", "section", "photographs"}
+NOT_PART_OF_KEY: Mapping[str, bool | set[str]] = {
+    "name": True,
+    "resources": True,
+    "tracking": True,
+    "section": True,
+    "photographs": True,
+    "training": {"checkpoint_every_s"},
+}
+SECTION_IN_KEY = {"data_sha256", "tissue", "organism", "technology", "pitch_um", "lattice", "values", "is_synthetic", "licence"}
+"""What a release repeats of its section: correcting one of these makes a new run."""
 
 FINISHED_BEFORE = "finished before; --again trains anew"
 """Stage that tells of a run whose report was there already."""
@@ -57,11 +67,11 @@ class Run:
     @property
     def key(self) -> str:
         """16 hexadecimal digits: the same for the same code, configuration, data and seed."""
-        what = {
+        what: dict[str, object] = {
             "code": __version__,
-            "config": self.config.model_dump(mode="json", exclude=NOT_PART_OF_KEY),
-            "data": self.section.meta.data_sha256,
-            "photographs": self.photographs.meta.input_sha256 if self.photographs else None,
+            "config": self.config.model_dump(mode="json", exclude=dict(NOT_PART_OF_KEY)),
+            "section": self.section.meta.model_dump(mode="json", include=SECTION_IN_KEY),
+            "photographs": self.photographs.meta.model_dump(include={"input_sha256", "side"}) if self.photographs else None,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 

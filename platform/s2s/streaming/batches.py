@@ -17,10 +17,13 @@ from s2s.streaming.photographs import PhotographPool
 from s2s.streaming.sections import Crops, WindowSource
 from s2s.streaming.windows import draw_windows
 
+STREAMS = (0, 3, 4)
+"""Numbers of the random streams of a step: windows, hidden samples, photographs. 1 and 2 draw a run's pool and its validation."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStream:
-    """Batches of one run; `batch_at(step)` depends on the seed and the step alone."""
+    """Batches of one run; a batch depends on the seed and its step alone."""
 
     source: WindowSource
     photographs: PhotographPool | None
@@ -38,16 +41,17 @@ class BatchStream:
             step += 1
 
     def _batch_at(self, step: int, places: np.ndarray, side: int) -> Batch:
-        rng = np.random.default_rng([self.seed, 0, step])
+        # A generator each, so that leaving a term out changes nothing of the others.
+        windows, hidden, images_of = (np.random.default_rng([self.seed, stream, step]) for stream in STREAMS)
         weights, hide = self.training.weights, self.training.hide_fraction
-        crops = self.source.crop(draw_windows(rng, self.source.num_genes, places, self.training.batch), side)
+        crops = self.source.crop(draw_windows(windows, self.source.num_genes, places, self.training.batch), side)
         terms: dict[str, TermBatch] = {}
         if weights.sparser_to_sparse:
             terms["sparser_to_sparse"] = sparser_to_sparse(crops, self.expression_scale)
         if weights.sparse_to_dense:
-            terms["sparse_to_dense"] = sparse_to_dense(crops, hide, rng, self.expression_scale)
+            terms["sparse_to_dense"] = sparse_to_dense(crops, hide, hidden, self.expression_scale)
         if self.photographs is not None:
-            images = self.photographs.crop(rng, self.training.batch, 2 * side)
+            images = self.photographs.crop(images_of, self.training.batch, 2 * side)
             if weights.photo_sparser_to_sparse:
                 terms["photo_sparser_to_sparse"] = sparser_to_sparse(_all_known(images), 1.0)
             if weights.photo_sparse_to_dense:

@@ -15,7 +15,7 @@ from s2s.contracts.run import GeneConfig, SamplingConfig
 from s2s.errors import InputError, MissingError
 from s2s.lattice.measured import HeldOut, Measured
 from s2s.lattice.normalise import log1p_normalise, median_total
-from s2s.lattice.sampling import anchored, sampled_positions
+from s2s.lattice.sampling import sampled_positions
 from s2s.storage.sections import Section
 from s2s.streaming.windows import Windows, turn, window_places
 
@@ -170,15 +170,6 @@ def held_out(section: Section, measured: Measured) -> HeldOut | None:
         totals, _, _ = _survey(section, measured.observed)
         values = log1p_normalise(values, totals, median_total(totals, measured.observed))
     return HeldOut(expression=np.where(positions, values, np.float32(np.nan)).astype(np.float32), positions=positions)
-
-
-def anchored_frame(measured: Measured) -> tuple[Float32[np.ndarray, "gene y x"], Bool[np.ndarray, "y x"], Bool[np.ndarray, "y x"]]:
-    """Give expression (0 where unknown), observed and tissue on a grid whose sampled positions start at (0, 0)."""
-    known = np.where(measured.observed, measured.expression, np.float32(0))
-    values, observed, tissue = (
-        anchored(array, measured.phase, measured.stride, 0) for array in (known, measured.observed, measured.tissue)
-    )
-    return values, observed.astype(np.bool_), tissue.astype(np.bool_)
 
 
 def _survey(section: Section, observed: Bool[np.ndarray, "y x"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

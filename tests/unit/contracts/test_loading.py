@@ -153,3 +153,8 @@ def test_merging_goes_key_by_key_and_leaves_its_inputs_alone() -> None:
     over = {"a": {"y": 3}, "b": [9], "c": None}
     assert merge(under, over) == {"a": {"x": 1, "y": 3}, "b": [9], "c": None}
     assert under["a"] == {"x": 1, "y": 2}
+
+
+def test_a_run_that_would_learn_nothing_is_refused(yaml_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a weight above 0"):
+        load_run_config(yaml_path, ["training.weights={sparser_to_sparse: 0, sparse_to_dense: 0}"])

@@ -18,13 +18,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_a_stack_there_is_no_server() -> None:
     settings = load_settings()
-    assert (settings.is_local, settings.s3_endpoint, settings.mlflow_uri, settings.ray_address, settings.root) == (
-        False,
-        None,
-        None,
-        None,
-        "s3://atlas",
-    )
+    assert (settings.is_local, settings.s3_endpoint, settings.mlflow_uri, settings.ray_address) == (False, None, None, None)
+    with pytest.raises(StackError, match="s2s stack up"):
+        _ = settings.root
+
+
+def test_a_users_own_keys_do_not_go_to_the_local_stack(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ("S2S_S3_ENDPOINT=http://127.0.0.1:8333", "AWS_ACCESS_KEY_ID=stack", "AWS_SECRET_ACCESS_KEY=stack-secret")
+    (home / STACK_ENV).write_text("\n".join(lines))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "mine")
+    settings = load_settings()
+    keys = (settings.aws_access_key_id, settings.aws_secret_access_key)
+    assert [key.get_secret_value() for key in keys if key] == ["stack", "stack-secret"]
+    assert settings.aws_session_token is None
+    monkeypatch.setenv("S2S_S3_ENDPOINT", "https://s3.eu-west-1.amazonaws.com")
+    own = load_settings().aws_access_key_id
+    assert own is not None
+    assert own.get_secret_value() == "mine"
 
 
 def test_the_stack_is_found_through_its_file(home: Path) -> None:

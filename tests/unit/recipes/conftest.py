@@ -23,7 +23,7 @@ from s2s.streaming.sections import measure
 MakeSection = Callable[..., Section]
 MakeRun = Callable[..., Run]
 GENES = ("A", "B", "C")
-SHAPE = (12, 14)
+SHAPE = (11, 13)
 TINY = {
     "kind": "run",
     "version": 1,

@@ -152,7 +152,7 @@ def test_planes_and_a_whole_section_agree(made, make_measured):
 def test_the_example_that_is_logged_is_what_the_model_takes(made, make_run, make_measured, phase):
     _, fitted, release, _ = made
     example = _example(make_measured(make_run(sampling={"phase": phase})))
-    assert example.shape == (2, 2, 12 + phase[0], 14 + phase[1])
+    assert example.shape == (2, 2, 11 + phase[0], 13 + phase[1])
     known = np.isfinite(example[:, 0])
     assert known[:, ::2, ::2][:, phase[0] :, phase[1] :].all(), "the sampled lattice starts at (0, 0) or one sample further"
     known[:, ::2, ::2] = False

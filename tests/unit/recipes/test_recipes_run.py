@@ -63,6 +63,22 @@ def test_other_data_and_other_photographs_change_the_key(make_run, make_section,
     assert replace(run, photographs=photographs).key != run.key
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        pytest.param({"tissue": "brest"}, id="tissue"),
+        pytest.param({"pitch_um": 50.0}, id="pitch"),
+        pytest.param({"licence": "CC0"}, id="licence"),
+    ],
+)
+def test_a_corrected_contract_of_the_same_arrays_is_a_new_run(make_run, make_section, about):
+    assert make_run(make_section(**about)).key != make_run().key
+
+
+def test_another_name_of_the_same_section_is_the_same_run(make_run, make_section):
+    assert make_run(make_section(id="renamed")).key == make_run().key
+
+
 def report_of(run) -> RunReport:
     return RunReport(
         run_key=run.key, config=run.config, section_uri=run.section.uri, data_sha256=run.section.meta.data_sha256, code_version="0",

@@ -54,7 +54,7 @@ def test_every_method_is_scored_on_every_phase(make_section, settings):
     assert [row.method for row in result.rows] == methods
     assert {row.num_genes for row in result.rows} == {2}
     assert [(phase, scores.name) for phase, scores in result.genes] == [(phase, name) for phase in request.phases for name in methods]
-    assert result.num_bins == 12 * 14 - 6 * 7
+    assert result.num_bins == 11 * 13 - 6 * 7, "of the first phase"
     assert said == [("score", name) for _ in request.phases for name in methods]
 
     table = pd.read_parquet(io.BytesIO(result.parquet()))
