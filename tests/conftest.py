@@ -1,5 +1,6 @@
 """What every test stands on: a home of its own, a clean environment, and real servers for those that ask."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -46,6 +47,15 @@ def s2s_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "s2s_home"
     monkeypatch.setenv("S2S_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def package_logger() -> Iterator[None]:
+    """A test that goes through the door sets the level of the package's logger; the next one finds it as it was."""
+    logger = logging.getLogger("s2s")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

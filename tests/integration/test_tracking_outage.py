@@ -114,7 +114,7 @@ def test_a_training_outlives_its_server_and_replay_sends_the_rest(
     tracker.artifact("genes.parquet", b"PAR1")
     assert time.monotonic() - started < 2, "recording waited for a server that is gone"
     register(tracker, candidate)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, logger="s2s"):
         tracker.close("finished")
     assert not tracker.receipt.is_complete
     (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("s2s")]

@@ -87,7 +87,7 @@ def section(
 
 @app.command(epilog="Example: s2s ingest photographs ~/DIV2K_train_HR --id div2k --side 256 --licence 'research only'")
 def photographs(
-    source: Annotated[str, typer.Argument(help="A folder of images, an HDF5 file with hr/<n>, or the word `bundled`.")] = "bundled",
+    source: Annotated[str, typer.Argument(help="A folder of images, an HDF5 file with hr/NUMBER, or the word `bundled`.")] = "bundled",
     *,
     id: Annotated[str | None, typer.Option("--id", help="Name in the atlas; `bundled` needs none.")] = None,
     side: Annotated[int, typer.Option(help="Images are cut into square tiles of this many pixels.")] = 128,
@@ -122,7 +122,7 @@ def synthetic(
     kind: Annotated[
         Literal["layers", "glands"], typer.Option(help="layers: bands like a cortex; glands: islands of epithelium.")
     ] = "glands",
-    id: Annotated[str | None, typer.Option("--id", help="Name in the atlas, starts with synthetic-; synthetic-<kind> by default.")] = None,
+    id: Annotated[str | None, typer.Option("--id", help="Name in the atlas, starts with synthetic-; synthetic-KIND by default.")] = None,
     height: Annotated[int, typer.Option(help="Bins.")] = 64,
     width: Annotated[int, typer.Option(help="Bins.")] = 64,
     genes: Annotated[int, typer.Option(help="Number of genes.")] = 60,
