@@ -58,7 +58,9 @@ def describe(report: "RunReport", folder: Path, settings: "Settings") -> None:
         typer.secho("LEAKY: sampling.mode paper let held-out bins into training; these figures flatter.", fg=typer.colors.RED)
     typer.echo(markdown_table(report.scores) if report.scores else "No truth to score against: the section was measured sparsely.")
     typer.echo(f"\nmodel    {_registered(report)}")
-    if report.mlflow_run_id and not settings.is_local:
+    if settings.is_local:
+        typer.echo(f"MLflow   mlflow ui --backend-store-uri {settings.tracking_uri}")
+    elif report.mlflow_run_id:
         typer.echo(f"MLflow   {settings.mlflow_uri}/#/runs/{report.mlflow_run_id}")
     typer.echo(f"results  {folder}/ (section.png, scores.md, report.json)")
 
@@ -67,7 +69,7 @@ def _registered(report: "RunReport") -> str:
     if not report.config.tracking.register_model:
         return "not registered, as the job asks"
     if report.model_version is None:
-        return "waits for MLflow; `s2s doctor` sends it"
+        return "waits for MLflow; `s2s doctor` sends it, `s2s models` then shows it"
     return f"{report.model_name} version {report.model_version}"
 
 
