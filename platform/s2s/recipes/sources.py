@@ -1,6 +1,7 @@
 """From what a YAML names (a file, an id, a URI) to open sections and photographs; files are ingested on first use."""
 
-from s2s.contracts.photographs import PhotographsMeta
+from contextlib import suppress
+
 from s2s.contracts.run import RunConfig, SectionSource
 from s2s.contracts.section import SectionMeta
 from s2s.contracts.settings import Settings
@@ -79,15 +80,9 @@ def _open_photographs(name: str, settings: Settings, on_progress: Progress) -> P
     except MissingError:
         if name != BUNDLED:
             raise
-    _ingest_bundled(uri, settings, on_progress)
+    with suppress(ExistsError):  # another run was faster; the set is the same
+        store_photographs(PhotographSource(), uri, settings, on_progress=on_progress)
     return open_photographs(uri, settings)
-
-
-def _ingest_bundled(uri: str, settings: Settings, on_progress: Progress) -> PhotographsMeta | None:
-    try:
-        return store_photographs(PhotographSource(), uri, settings, on_progress=on_progress)
-    except ExistsError:
-        return None  # another run was faster; the set is the same
 
 
 def _difference(source: SectionSource, meta: SectionMeta) -> str:
