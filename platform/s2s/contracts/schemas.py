@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from s2s.contracts.document import Document
+from s2s.contracts.panel import PanelReport
 from s2s.contracts.photographs import PhotographsMeta
 from s2s.contracts.release import Release
 from s2s.contracts.run import RunConfig, RunReport
@@ -15,6 +16,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "run.v1": RunConfig,
     "run_report.v1": RunReport,
     "release.v1": Release,
+    "panel_report.v1": PanelReport,
 }
 
 

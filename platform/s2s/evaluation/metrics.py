@@ -132,6 +132,14 @@ def neighbour_pairs(shape: tuple[int, int], toward: tuple[int, int], step: int =
     return (here_y, here_x), (there_y, there_x)
 
 
+def unit_deviations(values: Bins) -> Float64[np.ndarray, "gene position"]:
+    """Deviations from each gene's mean, of length 1, so that their products are Pearson correlations; 0 for a constant gene."""
+    deviations = _deviations(values)
+    length = np.sqrt((deviations**2).sum(axis=1, keepdims=True))
+    scaled: np.ndarray = np.divide(deviations, length, out=np.zeros_like(deviations), where=length > 0)
+    return scaled
+
+
 def _deviations(values: Bins) -> Float64[np.ndarray, "gene position"]:
     exact = values.astype(np.float64)
     deviations: np.ndarray = exact - exact.mean(axis=1, keepdims=True)

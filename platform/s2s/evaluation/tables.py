@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from s2s.contracts.panel import PanelReport
 from s2s.contracts.run import ScoreRow
 from s2s.evaluation.protocol import GeneScores
 
@@ -34,13 +35,19 @@ def markdown_table(rows: Sequence[ScoreRow]) -> str:
     best = {field: _best(rows, field, sign) for field, _, sign in columns}
     for row in rows:
         cells.append([row.method, *(_cell(getattr(row, field), best[field]) for field, _, _ in columns), f"{row.seconds:.2f}"])
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    lines = [
-        "| " + " | ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]) + " |"
-        for line in cells
-    ]
-    rule = "| " + " | ".join(["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]) + " |"
-    return "\n".join([lines[0], rule, *lines[1:]])
+    return _aligned(cells)
+
+
+def panel_table(reports: Sequence[PanelReport]) -> str:
+    """Render reviewers' panels as an aligned Markdown table, a row per method.
+
+    Nothing is in bold: which of these figures matters is the reader's question.
+
+    Args:
+        reports: At least one, of the same held-out bins; the order is kept.
+    """
+    rows = [_panel_cells(report) for report in reports]
+    return _aligned([list(rows[0]), *(list(row.values()) for row in rows)])
 
 
 def gene_parquet(scores: Sequence[GeneScores]) -> bytes:
@@ -57,6 +64,40 @@ def gene_parquet(scores: Sequence[GeneScores]) -> bytes:
     buffer = io.BytesIO()
     pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Join lines of cells, the first of them the heading: first column to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = [
+        "| " + " | ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]) + " |"
+        for line in cells
+    ]
+    rule = "| " + " | ".join(["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]) + " |"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _number(value: float | None) -> str:
+    # + 0.0 turns a rounded -0.0 into 0.0.
+    return "-" if value is None else f"{round(value, 3) + 0.0:.3f}"
+
+
+def _panel_cells(report: PanelReport) -> dict[str, str]:
+    """Heading and cell of every column. SVG: spatially variable genes."""
+    pairs, permuted = report.gene_correlation, report.permuted_genes
+    return {
+        "method": report.method,
+        "Moran's I bias": _number(report.moran.bias),
+        "SVG precision": _number(report.variable_genes.precision),
+        "SVG recall": _number(report.variable_genes.recall),
+        "ARI": _number(report.clusters.ari),
+        "NMI": _number(report.clusters.nmi),
+        "clusters (truth)": f"{report.clusters.in_imputed} ({report.clusters.in_truth})",
+        "gene-gene distortion": _number(pairs.distortion if pairs else None),
+        "Mantel": _number(pairs.mantel if pairs else None),
+        "PCC": _number(permuted.pcc if permuted else None),
+        "PCC permuted": _number(permuted.pcc_permuted if permuted else None),
+    }
 
 
 def _heading(column: tuple[str, str, int], rows: Sequence[ScoreRow]) -> str:

@@ -8,6 +8,8 @@ import pandas as pd
 from s2s.contracts.run import GeneConfig, SamplingConfig, ScoreRow, SectionSource
 from s2s.contracts.settings import Settings
 from s2s.errors import ConfigError, InputError
+from s2s.evaluation.baselines import Baseline, classical_baselines
+from s2s.evaluation.panel import Panel, review
 from s2s.evaluation.protocol import GeneScores, mean_over_phases
 from s2s.ingest.readers import read_section
 from s2s.ingest.store import store_section
@@ -30,12 +32,14 @@ class ScoreRequest:
         pitch_um: Side of a bin, only for a file.
         phases: Of the sampled lattice; the rows are averaged over them.
         genes: Which genes.
+        panel: Methods whose reviewers' panel is made too, on the first phase.
     """
 
     section: str
     pitch_um: float | None = None
     phases: tuple[Phase, ...] = ALL_PHASES
     genes: GeneConfig = GeneConfig()
+    panel: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +50,13 @@ class ScoreResult:
         rows: One per method, mean over the phases.
         genes: Phase and scores.
         num_bins: Held-out bins of the first phase.
+        panels: As asked for, in that order.
     """
 
     rows: tuple[ScoreRow, ...]
     genes: tuple[tuple[Phase, GeneScores], ...]
     num_bins: int
+    panels: tuple[Panel, ...] = ()
 
     def parquet(self) -> bytes:
         """Encode the per-gene scores: columns `phase_y, phase_x, method` before those of the protocol."""
@@ -89,10 +95,12 @@ def score_classical(request: ScoreRequest, settings: Settings, on_progress: Prog
 
     Raises:
         InputError: the section was measured sparsely, so nothing is held out.
-        ConfigError: a file without a pitch.
+        ConfigError: a file without a pitch, or a panel of an unknown method.
+        MissingError: a panel was asked for and scanpy is not installed.
     """
+    reviewed = _chosen(request.panel)
     section = _open(request, settings, on_progress)
-    rows, genes, num_bins = [], [], 0
+    rows, genes, panels, num_bins = [], [], [], 0
     for phase in request.phases:
         measured = measure(section, SamplingConfig(phase=phase), request.genes)
         truth = held_out(section, measured)
@@ -103,8 +111,19 @@ def score_classical(request: ScoreRequest, settings: Settings, on_progress: Prog
         judgement = judge_classical(measured, truth, on_progress)
         rows.append(judgement.rows)
         genes += [(phase, scores) for scores in judgement.genes]
-        num_bins = num_bins or int(truth.positions.sum())
-    return ScoreResult(rows=mean_over_phases(rows), genes=tuple(genes), num_bins=num_bins)
+        if phase == request.phases[0]:
+            num_bins = int(truth.positions.sum())
+            for place, baseline in enumerate(reviewed):
+                on_progress("panel", place, len(reviewed), baseline.name)
+                panels.append(review(baseline.name, baseline.impute(measured), measured, truth))
+    return ScoreResult(rows=mean_over_phases(rows), genes=tuple(genes), num_bins=num_bins, panels=tuple(panels))
+
+
+def _chosen(names: tuple[str, ...]) -> tuple[Baseline, ...]:
+    known = {baseline.name: baseline for baseline in classical_baselines()}
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"expected --panel with methods among {', '.join(known)}, got {', '.join(unknown)}")
+    return tuple(known[name] for name in names)
 
 
 def _open(request: ScoreRequest, settings: Settings, on_progress: Progress) -> Section:

@@ -8,7 +8,10 @@ from matplotlib.image import imread
 from s2s.contracts.run import ScoreRow
 from s2s.errors import MissingError
 from s2s.evaluation.baselines.constant import Mean
-from s2s.evaluation.plots import choose_genes, curves_figure, methods_figure, section_figure
+from s2s.evaluation.baselines.interpolation import Bilinear, Nearest
+from s2s.evaluation.panel import review
+from s2s.evaluation.plots import choose_genes, curves_figure, methods_figure, panel_figure, section_figure
+from s2s.evaluation.plots.canvas import ACCENT
 from s2s.evaluation.plots.maps import MAX_SIDE_OF_DOTS, OFF_TISSUE
 
 OFF_TISSUE_RGB = [int(OFF_TISSUE[i : i + 2], 16) for i in (1, 3, 5)]
@@ -65,6 +68,19 @@ def test_hexagons_are_drawn_where_they_lie(split):
         areas.append((np.ptp(np.flatnonzero(gray.any(axis=1))) + 1) / width)
     assert areas[0] == pytest.approx(1, abs=0.02)
     assert areas[1] == pytest.approx(8.949 / 10.5, abs=0.02)
+
+
+def test_a_panel_is_about_its_first_method(split_counts, counts):
+    measured, held_out = split_counts(counts)
+    panels = [review(baseline.name, baseline.impute(measured), measured, held_out) for baseline in (Nearest(), Bilinear())]
+    accent = [int(ACCENT[i : i + 2], 16) for i in (1, 3, 5)]
+    both, alone = panel_figure(panels), panel_figure(panels[:1])
+    assert size(both)[0] > 2 * size(both)[1]
+    coloured = [(pixels(png) == accent).all(axis=2).sum() for png in (both, alone)]
+    assert min(coloured) > 100
+    gray = [(pixels(png) == [0x5C, 0x5C, 0x68]).all(axis=2).sum() for png in (both, alone)]
+    assert gray[0] > 100 > gray[1]
+    assert panel_figure(panels[::-1]) != both
 
 
 def test_what_an_imputation_says_off_tissue_is_not_drawn(split_counts, counts):

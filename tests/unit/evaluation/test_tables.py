@@ -3,10 +3,11 @@ import io
 import pandas as pd
 import pytest
 
+from s2s.contracts.panel import ClusterAgreement, DistanceError, GeneCorrelation, MoranBias, PanelReport, PermutedGenes, VariableGenes
 from s2s.contracts.run import ScoreRow
 from s2s.evaluation.baselines.constant import Mean, Zero
 from s2s.evaluation.protocol import compare
-from s2s.evaluation.tables import gene_parquet, markdown_table
+from s2s.evaluation.tables import gene_parquet, markdown_table, panel_table
 
 
 def test_table_marks_the_best_of_each_column():
@@ -31,6 +32,30 @@ def test_a_missing_value_is_a_dash():
     assert "PCC markers" in lines[0]
     assert "**0.5000**" in lines[2]
     assert lines[3].count(" - ") == 1
+
+
+def test_a_panel_is_a_row_per_method():
+    group = DistanceError(distance_um=25, rmse=0.5, num_positions=8)
+    smooth = PanelReport(
+        method="smooth", num_genes=9, num_positions=8,
+        moran=MoranBias(truth=0.2, imputed=0.95, bias=0.75, absolute=0.75),
+        variable_genes=VariableGenes(false_discovery_rate=0.05, in_truth=6, in_imputed=8, precision=0.75, recall=1),
+        clusters=ClusterAgreement(in_truth=4, in_imputed=3, ari=0.5, nmi=0.625),
+        gene_correlation=GeneCorrelation(distortion=0.25, mantel=0.8125),
+        permuted_genes=PermutedGenes(pcc=0.4, pcc_permuted=-0.0001, rmse=0.5, rmse_permuted=1),
+        by_sample_distance=(group,), by_edge_distance=(group,),
+    )  # fmt: skip
+    alone = smooth.model_copy(update={"method": "one gene", "gene_correlation": None, "permuted_genes": None})
+    assert panel_table([smooth, alone]).splitlines() == [
+        "| method   | Moran's I bias | SVG precision | SVG recall |   ARI |   NMI | "
+        "clusters (truth) | gene-gene distortion | Mantel |   PCC | PCC permuted |",
+        "| -------- | -------------: | ------------: | ---------: | ----: | ----: | "
+        "---------------: | -------------------: | -----: | ----: | -----------: |",
+        "| smooth   |          0.750 |         0.750 |      1.000 | 0.500 | 0.625 | "
+        "           3 (4) |                0.250 |  0.812 | 0.400 |        0.000 |",
+        "| one gene |          0.750 |         0.750 |      1.000 | 0.500 | 0.625 | "
+        "           3 (4) |                    - |      - |     - |            - |",
+    ]
 
 
 @pytest.mark.parametrize("num_methods", [pytest.param(1, id="one"), pytest.param(2, id="two")])

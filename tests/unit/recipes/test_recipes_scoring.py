@@ -65,5 +65,21 @@ def test_every_method_is_scored_on_every_phase(make_section, settings):
         assert row.pcc == pytest.approx(means[row.method]), row.method
 
 
+def test_panels_are_of_the_first_phase_and_in_the_order_asked(make_section, settings):
+    section = make_section()
+    request = ScoreRequest(section=section.uri, phases=((1, 0), (0, 0)), genes=GeneConfig(min_detected=0), panel=("bilinear", "mean"))
+    result = score_classical(request, settings)
+    assert [panel.report.method for panel in result.panels] == ["bilinear", "mean"]
+    first = {scores.name: scores.table for phase, scores in result.genes if phase == (1, 0)}
+    for panel in result.panels:
+        assert panel.report.num_positions == result.num_bins
+        assert panel.genes["pcc"].tolist() == first[panel.report.method]["pcc"].tolist()
+
+
+def test_a_panel_of_an_unknown_method_is_refused(settings):
+    with pytest.raises(ConfigError, match=r"expected --panel with methods among zero, .*, svd_gaussian, got cdcin"):
+        score_classical(ScoreRequest(section="any", panel=("mean", "cdcin")), settings)
+
+
 def test_all_four_phases_are_the_default():
     assert ScoreRequest(section="any").phases == ALL_PHASES

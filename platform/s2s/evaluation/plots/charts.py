@@ -64,7 +64,7 @@ def curves_figure(training: Curve, validation: Curve, *, best_step: int | None =
 
 
 def _dots(axis: Axes, rows: Sequence[ScoreRow], key: str, highlight: str) -> None:
-    _frame(axis, grid="x")
+    frame(axis, grid="x")
     axis.spines["left"].set_visible(False)
     axis.tick_params(axis="y", length=0)
     colours = [_colour(row, highlight) for row in rows]
@@ -79,7 +79,7 @@ def _dots(axis: Axes, rows: Sequence[ScoreRow], key: str, highlight: str) -> Non
 
 
 def _curve(axis: Axes, curve: Curve, title: str, colour: str) -> None:
-    _frame(axis, grid="y")
+    frame(axis, grid="y")
     axis.set_title(title, fontsize=11, color=INK, loc="left")
     axis.set_xlabel("step", color=INK)
     if not curve:
@@ -95,7 +95,8 @@ def _curve(axis: Axes, curve: Curve, title: str, colour: str) -> None:
     axis.plot(steps[width - 1 :], np.convolve(values, np.ones(width) / width, mode="valid"), color=colour, linewidth=1.6)
 
 
-def _frame(axis: Axes, *, grid: str) -> None:
+def frame(axis: Axes, *, grid: str) -> None:
+    """Draw the axes of a chart thin, and a grid across `x` or `y` only."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_color(MUTED)
     axis.tick_params(colors=INK, labelsize=9)
