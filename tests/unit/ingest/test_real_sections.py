@@ -3,11 +3,14 @@
 import anndata
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from s2s.contracts.loading import load_run_config
 from s2s.exchange.anndata_in import open_spatial_table
 from s2s.ingest.lattice_fit import fit_sites
 from s2s.ingest.readers import read_section
+from s2s.lattice.geometry import positions
+from s2s.lattice.sampling import sampled_positions
 from s2s.streaming.windows import window_places
 
 pytestmark = pytest.mark.shared
@@ -37,6 +40,20 @@ def test_breast_visium_has_one_spot_per_site(shared_data, make_source):
     x = section.meta.origin_um[0] + 100 * (0.5 + column + 0.5 * (row % 2))
     y = section.meta.origin_um[1] + 100 * np.sqrt(3) / 2 * (0.5 + row)
     assert np.hypot(x - table.coordinates[0, 0], y - table.coordinates[0, 1]) < 25
+
+
+def test_breast_visium_on_a_grid_twice_as_fine(shared_data, make_source):
+    path = shared_data / "breast_visium_spots.h5ad"
+    section = read_section(make_source(path, "spots", 100.0, shape="hexagonal", stride=2, phase=(1, 0)))
+    assert section.meta.shape == (48, 63)
+    assert (section.observed.sum(), section.tissue.sum()) == (709, 4 * 709)
+    np.testing.assert_array_equal(section.observed, section.observed & sampled_positions((48, 63), 2, (1, 0), "hexagonal"))
+    with open_spatial_table(path, None) as table:
+        spots = table.coordinates
+    x_um, y_um = section.meta.origin_um
+    centres = positions((48, 63), "hexagonal")[section.observed][:, ::-1] * 50 + (x_um + 25, y_um + 25 * np.sqrt(3) / 2)
+    # As near as on the lattice of the spots themselves.
+    assert cKDTree(centres).query(spots)[0].max() < 25
 
 
 @pytest.mark.parametrize(
