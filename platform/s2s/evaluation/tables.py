@@ -34,6 +34,15 @@ def markdown_table(rows: Sequence[ScoreRow]) -> str:
     best = {field: _best(rows, field, sign) for field, _, sign in columns}
     for row in rows:
         cells.append([row.method, *(_cell(getattr(row, field), best[field]) for field, _, _ in columns), f"{row.seconds:.2f}"])
+    return aligned_table(cells)
+
+
+def aligned_table(cells: Sequence[Sequence[str]]) -> str:
+    """Render cells as an aligned Markdown table: the first column to the left, all others to the right.
+
+    Args:
+        cells: The heading, then the rows, all of one length.
+    """
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     lines = [
         "| " + " | ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]) + " |"

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from s2s.contracts.run import ScoreRow
 from s2s.evaluation.baselines.constant import Zero
-from s2s.evaluation.plots.canvas import ACCENT, GRID, INK, MUTED, blank, to_png
+from s2s.evaluation.plots.canvas import ACCENT, INK, MUTED, blank, frame, to_png
 
 Curve = Sequence[tuple[int, float]]
 """`(step, value)`, steps ascending."""
@@ -64,7 +64,7 @@ def curves_figure(training: Curve, validation: Curve, *, best_step: int | None =
 
 
 def _dots(axis: Axes, rows: Sequence[ScoreRow], key: str, highlight: str) -> None:
-    _frame(axis, grid="x")
+    frame(axis, grid="x")
     axis.spines["left"].set_visible(False)
     axis.tick_params(axis="y", length=0)
     colours = [_colour(row, highlight) for row in rows]
@@ -79,7 +79,7 @@ def _dots(axis: Axes, rows: Sequence[ScoreRow], key: str, highlight: str) -> Non
 
 
 def _curve(axis: Axes, curve: Curve, title: str, colour: str) -> None:
-    _frame(axis, grid="y")
+    frame(axis, grid="y")
     axis.set_title(title, fontsize=11, color=INK, loc="left")
     axis.set_xlabel("step", color=INK)
     if not curve:
@@ -93,14 +93,6 @@ def _curve(axis: Axes, curve: Curve, title: str, colour: str) -> None:
     width = max(1, len(steps) // FEW_POINTS)
     axis.plot(steps, values, color=colour, linewidth=0.6, alpha=0.25)
     axis.plot(steps[width - 1 :], np.convolve(values, np.ones(width) / width, mode="valid"), color=colour, linewidth=1.6)
-
-
-def _frame(axis: Axes, *, grid: str) -> None:
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(MUTED)
-    axis.tick_params(colors=INK, labelsize=9)
-    axis.set_axisbelow(True)
-    (axis.xaxis if grid == "x" else axis.yaxis).grid(visible=True, color=GRID, linewidth=0.9)
 
 
 def _colour(row: ScoreRow, highlight: str) -> str:
