@@ -57,9 +57,7 @@ class NetworkMethod(Part):
 
     name: Label = Field(description="label of the row")
     preset: str | None = Field(None, description="values that the network starts from, see jobs/presets/")
-    set: dict[str, JsonValue] = Field(
-        default_factory=dict, description="keys of a run laid over the preset; not those that the benchmark itself varies"
-    )
+    set: dict[str, JsonValue] = Field({}, description="keys of a run laid over the preset; not those that the benchmark itself varies")
 
 
 Method = Annotated[Annotated[Label, Tag("text")] | Annotated[NetworkMethod, Tag("NetworkMethod")], Discriminator(_kind_of_method)]

@@ -43,7 +43,8 @@ def benchmark_on_ray(config: BenchmarkConfig, settings: Settings, on_progress: P
         ConfigError: the cluster has fewer resources than a cell asks for.
         S2SError: whatever the benchmark itself raises.
     """
-    return benchmark(config, settings, on_progress, run_cells=run_cells_on_ray)
+    with redirect_stdout(sys.stderr):  # Ray says on stdout that a worker died, which is for results alone
+        return benchmark(config, settings, on_progress, run_cells=run_cells_on_ray)
 
 
 def run_cells_on_ray(cells: Sequence[BenchmarkCell], settings: Settings, tell: Tell) -> dict[str, str]:
@@ -66,19 +67,16 @@ def run_cells_on_ray(cells: Sequence[BenchmarkCell], settings: Settings, tell: T
         check_resources(wanted)
     import ray
 
-    window = _window(cells)
     waiting, lost = list(reversed(cells)), dict[str, str]()
+    window = _window(cells)
     running: dict[ObjectRef[None], BenchmarkCell] = {}
     try:
-        with redirect_stdout(sys.stderr):  # Ray says on stdout that a worker died, which is for results alone
-            while waiting or running:
-                while waiting and len(running) < window:
-                    cell = waiting.pop()
-                    running[_submit(cell)] = cell
-                tell(len(cells) - len(waiting) - len(running), describe(next(iter(running.values()))))
-                for task in ray.wait(list(running), timeout=EVERY_S)[0]:
-                    cell = running.pop(task)
-                    lost |= _reason(task, cell)
+        while waiting or running:
+            for cell in [waiting.pop() for _ in range(min(len(waiting), window - len(running)))]:
+                running[_submit(cell)] = cell
+            tell(len(cells) - len(waiting) - len(running), describe(next(iter(running.values()))))
+            for task in ray.wait(list(running), timeout=EVERY_S)[0]:
+                lost |= _reason(task, running.pop(task))
     finally:
         for task in running:
             ray.cancel(task, force=False)
