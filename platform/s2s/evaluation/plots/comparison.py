@@ -1,7 +1,7 @@
 """Charts that set the reference beside its best rivals, section by section: gene by gene, in structure, and by distance."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -10,6 +10,9 @@ from matplotlib.axes import Axes
 from s2s.evaluation.distance import DistanceCurve
 from s2s.evaluation.plots.benchmark import Style, add_key, panels
 from s2s.evaluation.plots.canvas import ACCENT, INK, MUTED, blank, frame, to_png
+
+FEW_SECTIONS = 3
+"""Up to here the figure of distances has a line per section, beyond one per two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +75,12 @@ def moran_figure(pairs: Sequence[GenePairs], styles: Mapping[str, Style], refere
         truth, rival, own = pair.moran
         _diagonal(axis, truth, np.concatenate([rival, own]))
         for name, values in ((pair.rival, rival), (reference, own)):
-            style = styles[name]
-            axis.scatter(
-                truth, values, s=30 if style.is_reference else 14, color=style.colour, marker=style.marker, alpha=0.5, linewidth=0, zorder=3
-            )
+            axis.scatter(truth, values, s=9, color=styles[name].colour, alpha=0.45, linewidth=0, zorder=3)
         axis.set_title(pair.section, fontsize=10, color=INK, loc="left")
         axis.set_xlabel("Moran's I of the truth", color=INK, fontsize=9)
         axis.set_ylabel("Moran's I imputed", color=INK, fontsize=9)
     drawn = {reference, *(pair.rival for pair in pairs)}
-    add_key(figure, {name: style for name, style in styles.items() if name in drawn})
+    add_key(figure, {name: replace(style, marker="o") for name, style in styles.items() if name in drawn})
     return to_png(figure)
 
 
@@ -90,25 +90,34 @@ def distance_figure(curves: Sequence[DistanceCurves], styles: Mapping[str, Style
     Returns:
         A PNG.
     """
-    figure = blank(9.4, 2.6 * len(curves))
-    axes = figure.subplots(len(curves), 2, squeeze=False, sharey="row")
-    for (left, right), section in zip(axes, curves, strict=True):
+    columns = 1 if len(curves) <= FEW_SECTIONS else 2
+    lines = -(-len(curves) // columns)
+    figure = blank(0.8 + 8.0 * columns, 2.6 * lines)
+    axes = figure.subplots(lines, 2 * columns, squeeze=False).reshape(lines * columns, 2)
+    for (left, right), section in zip(axes, curves, strict=False):
         for axis, some, label in (
             (left, section.to_sample, "distance to the nearest sample, µm"),
             (right, section.to_edge, "distance to the edge of the tissue, µm"),
         ):
-            frame(axis, grid="y")
-            for name, curve in some.items():
-                style = styles[name]
-                size = 8 if style.is_reference else 4.5
-                axis.plot(curve.distance_um, curve.rmse, color=style.colour, marker=style.marker, markersize=size, linewidth=1.3)
+            _curves(axis, some, styles)
             axis.set_xlabel(label, color=INK, fontsize=9)
+        right.sharey(left)
         left.set_xticks(sorted({round(float(d)) for curve in section.to_sample.values() for d in curve.distance_um}))
         left.set_ylabel("RMSE, log1p units", color=INK, fontsize=9)
         left.set_title(section.section, fontsize=10, color=INK, loc="left")
+    for spare in axes[len(curves) :].ravel():
+        spare.remove()
     drawn = {name for section in curves for name in section.to_sample}
     add_key(figure, {name: style for name, style in styles.items() if name in drawn})
     return to_png(figure)
+
+
+def _curves(axis: Axes, curves: Mapping[str, DistanceCurve], styles: Mapping[str, Style]) -> None:
+    frame(axis, grid="y")
+    for name, curve in curves.items():
+        style = styles[name]
+        size = 8 if style.is_reference else 4.5
+        axis.plot(curve.distance_um, curve.rmse, color=style.colour, marker=style.marker, markersize=size, linewidth=1.3)
 
 
 def _diagonal(axis: Axes, x: Float64[np.ndarray, " gene"], y: Float64[np.ndarray, " point"]) -> None:

@@ -1,0 +1,34 @@
+import numpy as np
+
+from s2s.evaluation.distance import error_curve, to_nearest_sample_um, to_tissue_edge_um
+
+
+def test_distances_by_hand(split) -> None:
+    tissue = np.ones((3, 5), bool)
+    tissue[:, 4] = False
+    measured, held_out = split(np.ones((1, 3, 5)), tissue=tissue)
+    at = {tuple(place): number for number, place in enumerate(np.argwhere(held_out.positions).tolist())}
+    to_sample = to_nearest_sample_um(measured, held_out.positions)
+    # Bins are 25 um; samples at even rows and columns. (1, 1) lies between four, (0, 1) beside two; (0, 3)'s only sample is (0, 2).
+    assert [round(to_sample[at[place]], 2) for place in ((1, 1), (0, 1), (0, 3))] == [35.36, 25.0, 25.0]
+    to_edge = to_tissue_edge_um(measured, held_out.positions)
+    # Off tissue are column 4 and everything beyond the grid.
+    assert [to_edge[at[place]] for place in ((0, 1), (1, 1), (1, 2), (1, 3))] == [25.0, 50.0, 50.0, 25.0]
+
+
+def test_a_curve_is_the_root_of_the_mean_square_in_each_group() -> None:
+    curve = error_curve(np.array([1.0, 16.0, 3.0, 16.0]), np.array([10.0, 22.0, 11.0, 24.0]), 10)
+    np.testing.assert_allclose(curve.distance_um, [10.5, 23.0])
+    np.testing.assert_allclose(curve.rmse, [2**0.5, 4.0])
+
+
+def test_a_lonely_position_joins_the_group_before_it() -> None:
+    distance = np.concatenate([np.full(100, 10.0), np.full(100, 20.0), [90.0]])
+    curve = error_curve(np.concatenate([np.ones(200), [1.0]]), distance, 10)
+    assert len(curve.rmse) == 2
+    np.testing.assert_allclose(curve.distance_um, [10, (2000 + 90) / 101])
+
+
+def test_a_lonely_first_position_stays() -> None:
+    curve = error_curve(np.ones(201), np.concatenate([[5.0], np.full(200, 30.0)]), 10)
+    np.testing.assert_allclose(curve.distance_um, [5, 30])
