@@ -19,19 +19,37 @@ INTERVAL = (2.5, 97.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Two methods on the same held-out positions, log1p units.
+class Resampling:
+    """How blocks are drawn.
+
+    Attributes:
+        block: Side of a block in bins of the grid.
+        num_resamples: How often the blocks are drawn.
+        seed: Of the draws.
+    """
+
+    block: int = 8
+    num_resamples: int = 1000
+    seed: int = 0
+
+
+DEFAULT = Resampling()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two methods on the same held-out bins, log1p units.
 
     Attributes:
         truth: What both are judged on.
-        a: Of the first method.
-        b: Of the second.
-        places: `(y, x)` of every position on the section's grid.
+        first: What the first method says of them.
+        second: What the second method says of them.
+        places: `(y, x)` of each bin on the grid of the section.
     """
 
     truth: Float[np.ndarray, "gene position"]
-    a: Float[np.ndarray, "gene position"]
-    b: Float[np.ndarray, "gene position"]
+    first: Float[np.ndarray, "gene position"]
+    second: Float[np.ndarray, "gene position"]
     places: Int[np.ndarray, "position 2"]
 
 
@@ -47,29 +65,28 @@ class BootstrapResult:
     rmse_upper: float
 
 
-def block_bootstrap_difference(pairs: Sequence[Pair], *, block: int = 8, resamples: int = 1000, seed: int = 0) -> BootstrapResult:
-    """Compare two methods over one or several phases or seeds of a section.
+def block_bootstrap_mean_difference(comparisons: Sequence[Comparison], resampling: Resampling = DEFAULT) -> BootstrapResult:
+    """Compare two methods over several phases or seeds of one section: the same blocks for all, the difference averaged over them.
 
     Args:
-        pairs: At least one; their places are on the same grid. The statistic is averaged over them.
-        block: Side of a block in bins.
-        resamples: How often blocks are drawn, with replacement, as many as there are.
-        seed: Of the draw.
+        comparisons: At least one; their places are on one grid.
+        resampling: How blocks are drawn, with replacement, as many as there are.
 
     Returns:
         Differences of the mean over genes of the Pearson correlation, 0 where undefined, and of the RMSE.
     """
-    tiles = [pair.places // block for pair in pairs]
+    tiles = [item.places // resampling.block for item in comparisons]
     blocks, index = np.unique(np.concatenate(tiles), axis=0, return_inverse=True)
     bounds = np.cumsum([0, *(len(tile) for tile in tiles)])
-    draws = np.random.default_rng(seed).multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=resamples)
+    rng = np.random.default_rng(resampling.seed)
+    draws = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=resampling.num_resamples)
     weights = np.concatenate([np.ones((1, len(blocks))), draws])  # the first row is the sample itself
     differences = np.zeros((2, len(weights)))
-    for pair, start, stop in zip(pairs, bounds[:-1], bounds[1:], strict=True):
+    for item, start, stop in zip(comparisons, bounds[:-1], bounds[1:], strict=True):
         membership = np.zeros((stop - start, len(blocks)))
         membership[np.arange(stop - start), index.ravel()[start:stop]] = 1
-        a, b = (_statistics(pair.truth, estimate, membership, weights) for estimate in (pair.a, pair.b))
-        differences += (a - b) / len(pairs)
+        first, second = (_statistics(item.truth, estimate, membership, weights) for estimate in (item.first, item.second))
+        differences += (first - second) / len(comparisons)
     pcc, rmse = differences
     (pcc_lower, pcc_upper), (rmse_lower, rmse_upper) = (np.percentile(drawn[1:], INTERVAL) for drawn in (pcc, rmse))
     return BootstrapResult(

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from scipy import ndimage
+from scipy.spatial import KDTree
 
 from s2s.lattice.measured import Measured
 
 MIN_SHARE = 0.01
 """Smallest share of the positions that a point of a curve stands on; farther ones are drawn into the last point."""
+
+FRAME = 2
+"""Bins around the grid that count as off tissue; even, so that the rows of a lattice keep their parity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +35,23 @@ def to_nearest_sample_um(measured: Measured, positions: Bool[np.ndarray, "y x"])
         measured: At least one bin is observed.
         positions: Where it is asked for.
     """
-    distances: np.ndarray = ndimage.distance_transform_edt(~measured.observed)[positions] * measured.pitch_um
-    return distances
+    return _nearest(measured.observed, positions) * measured.pitch_um
 
 
 def to_tissue_edge_um(measured: Measured, positions: Bool[np.ndarray, "y x"]) -> Float64[np.ndarray, " position"]:
-    """Distance of positions from the centre of the nearest bin off tissue; beyond the grid there is no tissue."""
-    framed = np.pad(measured.tissue, 1)
-    distances: np.ndarray = ndimage.distance_transform_edt(framed)[1:-1, 1:-1][positions] * measured.pitch_um
+    """Distance of positions from the centre of the nearest bin off tissue; beyond the grid there is no tissue.
+
+    Args:
+        measured: Says where tissue is.
+        positions: Where it is asked for.
+    """
+    tissue, asked = (np.pad(mask, FRAME) for mask in (measured.tissue, positions))
+    return _nearest(~tissue, asked) * measured.pitch_um
+
+
+def _nearest(goals: Bool[np.ndarray, "y x"], positions: Bool[np.ndarray, "y x"]) -> Float64[np.ndarray, " position"]:
+    places = np.stack(np.indices(goals.shape), axis=-1).astype(np.float64)
+    distances: np.ndarray = KDTree(places[goals]).query(places[positions])[0]
     return distances
 
 

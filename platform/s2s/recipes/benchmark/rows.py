@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int
 from s2s.contracts.benchmark import BenchmarkRow, BootstrapConfig, CellResult, Coverage, Difference, Phase
 from s2s.contracts.run import SamplingConfig, ScoreRow
 from s2s.contracts.settings import Settings
-from s2s.evaluation.bootstrap import Pair, block_bootstrap_difference
+from s2s.evaluation.bootstrap import Comparison, Resampling, block_bootstrap_mean_difference
 from s2s.evaluation.protocol import mean_over_phases
 from s2s.lattice.measured import HeldOut, Measured
 from s2s.recipes.benchmark.cell import read_estimate
@@ -146,16 +146,16 @@ def compare(
     Reads:
         The predictions of all their cells.
     """
-    pairs = [
-        Pair(
+    comparisons = [
+        Comparison(
             truth=truths[a.cell.phase].values,
-            a=read_estimate(a, settings),
-            b=read_estimate(b, settings),
+            first=read_estimate(a, settings),
+            second=read_estimate(b, settings),
             places=truths[a.cell.phase].places,
         )
         for a, b in pair_cells(row, reference)
     ]
-    found = block_bootstrap_difference(pairs, block=config.block, resamples=config.resamples)
+    found = block_bootstrap_mean_difference(comparisons, Resampling(block=config.block, num_resamples=config.resamples))
     return (
         Difference(value=found.pcc_difference, lower=found.pcc_lower, upper=found.pcc_upper),
         Difference(value=found.rmse_difference, lower=found.rmse_lower, upper=found.rmse_upper),
