@@ -75,7 +75,8 @@ methods:
 Into `out/NAME/` come `table.md`, `table.parquet` (a line per row), `cells.parquet` (a line per cell), `report.json`, and the figures
 `accuracy_cost.png`, `genes.png` and `moran.png` (gene by gene, beside the best rival), `distance.png`, and `coverage.png` where a
 method gives intervals. A method that cannot work on a section has a dash and a note, and stops no other. Peak memory is that of
-the cell's whole process, the interpreter and its libraries included.
+the cell's whole process, the interpreter and its libraries included. Seconds are comparable where cells do not share cores: with
+`--local`, or on a cluster whose nodes run one cell each. A change of code without a change of version keeps its cells; say `--again`.
 
 ### Every key of a benchmark
 

@@ -50,7 +50,7 @@ def to_tissue_edge_um(measured: Measured, positions: Bool[np.ndarray, "y x"]) ->
 
 
 def _nearest(goals: Bool[np.ndarray, "y x"], positions: Bool[np.ndarray, "y x"]) -> Float64[np.ndarray, " position"]:
-    places = np.stack(np.indices(goals.shape), axis=-1).astype(np.float64)
+    places = np.moveaxis(np.indices(goals.shape, dtype=np.float64), 0, -1)
     distances: np.ndarray = KDTree(places[goals]).query(places[positions])[0]
     return distances
 

@@ -43,26 +43,26 @@ def benchmark_on_ray(config: BenchmarkConfig, settings: Settings, on_progress: P
         ConfigError: the cluster has fewer resources than a cell asks for.
         S2SError: whatever the benchmark itself raises.
     """
+    join(settings)
+    check_resources(config.resources)
     with redirect_stdout(sys.stderr):  # Ray says on stdout that a worker died, which is for results alone
         return benchmark(config, settings, on_progress, run_cells=run_cells_on_ray)
 
 
 def run_cells_on_ray(cells: Sequence[BenchmarkCell], settings: Settings, tell: Tell) -> dict[str, str]:
-    """Run cells on the cluster, as many at a time as it has room for.
+    """Run cells on the cluster that this process has joined, as many at a time as it has room for.
 
     Args:
         cells: What to run.
-        settings: Name the Ray head.
+        settings: Of the driver; a worker has its own.
         tell: Told how many have ended, and how many are handed in.
 
     Returns:
         Key -> why, of cells that left no result; they are tried again next time.
 
     Raises:
-        StackError: no Ray head is set or it does not answer.
         ConfigError: the cluster has fewer resources than a cell asks for.
     """
-    join(settings)
     for wanted in dict.fromkeys(cell.resources for cell in cells):
         check_resources(wanted)
     import ray
