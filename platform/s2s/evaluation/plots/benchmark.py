@@ -89,7 +89,9 @@ def coverage_figure(rows: Sequence[BenchmarkRow], styles: Mapping[str, Style]) -
     axis = figure.subplots()
     frame(axis, grid="both")
     axis.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    axis.text(0.98, 0.95, "honest ", color=MUTED, fontsize=9, ha="right", va="bottom", rotation=45, rotation_mode="anchor")
+    axis.text(
+        0.1, 0.12, "as promised", color=MUTED, fontsize=9, va="bottom", rotation=45, rotation_mode="anchor", transform_rotates_text=True
+    )
     for name, curve in curves.items():
         levels, measured = zip(*sorted(curve.items()), strict=True)
         axis.plot(levels, measured, color=styles[name].colour, marker=styles[name].marker, linewidth=1.4, markersize=_size(styles[name]))

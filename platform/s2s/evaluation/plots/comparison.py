@@ -80,7 +80,7 @@ def moran_figure(pairs: Sequence[GenePairs], styles: Mapping[str, Style], refere
         axis.set_xlabel("Moran's I of the truth", color=INK, fontsize=9)
         axis.set_ylabel("Moran's I imputed", color=INK, fontsize=9)
     drawn = {reference, *(pair.rival for pair in pairs)}
-    add_key(figure, {name: replace(style, marker="o") for name, style in styles.items() if name in drawn})
+    add_key(figure, {name: replace(style, marker="o", is_reference=False) for name, style in styles.items() if name in drawn})
     return to_png(figure)
 
 
