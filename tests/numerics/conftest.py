@@ -10,6 +10,7 @@ from s2s.contracts.loading import validate
 from s2s.contracts.run import RunConfig
 from s2s.contracts.section import Lattice, SectionMeta
 from s2s.contracts.settings import Settings
+from s2s.lattice.geometry import LatticeShape
 from s2s.lattice.measured import HeldOut, Measured
 from s2s.lattice.sampling import sampled_positions
 from s2s.recipes.run import Run, silent
@@ -63,9 +64,11 @@ def make_run(s2s_home: Path) -> Callable[..., Run]:
 def make_measured() -> Callable[..., tuple[Measured, HeldOut]]:
     """Split a full field into what is measured at one phase, and the rest."""
 
-    def make(values: np.ndarray, phase: tuple[int, int] = (0, 0), tissue: np.ndarray | None = None) -> tuple[Measured, HeldOut]:
+    def make(
+        values: np.ndarray, phase: tuple[int, int] = (0, 0), tissue: np.ndarray | None = None, lattice: LatticeShape = "square"
+    ) -> tuple[Measured, HeldOut]:
         on_tissue = np.ones(values.shape[1:], np.bool_) if tissue is None else tissue
-        observed = on_tissue & sampled_positions(values.shape[1:], 2, phase)
+        observed = on_tissue & sampled_positions(values.shape[1:], 2, phase, lattice)
         seen = np.where(observed, values, np.float32(np.nan))
         measured = Measured(
             expression=seen,
@@ -75,6 +78,7 @@ def make_measured() -> Callable[..., tuple[Measured, HeldOut]]:
             stride=2,
             phase=phase,
             pitch_um=25,
+            lattice=lattice,
         )
         positions = on_tissue & ~observed
         return measured, HeldOut(expression=np.where(positions, values, np.float32(np.nan)), positions=positions)

@@ -97,6 +97,29 @@ def test_every_bin_is_covered_once(make_measured: Make, shape: tuple[int, int], 
     assert imputed[:, tissue].max() < 2 + 1e-5
 
 
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("shape", [pytest.param((5, 7), id="below-a-tile"), pytest.param((45, 40), id="several-tiles")])
+def test_hexagons_keep_measured_values_to_the_bit(make_measured: Make, shape: tuple[int, int], phase: tuple[int, int]) -> None:
+    measured, _ = make_measured(field(shape), phase, some_tissue(shape), "hexagonal")
+    assert_complete(impute_section(build(SMALL), measured, SCALE, TILES), measured)
+
+
+def test_hexagons_one_row_further_are_imputed_alike(make_measured: Make) -> None:
+    # One row down the diagonal: even rows become odd and lie half a bin to the right, so offset columns move in odd rows only.
+    here, there = field((30, 32)), np.zeros((2, 30, 32), np.float32)
+    there[:, 1::2], there[:, 2::2, 1:] = here[:, :-1:2], here[:, 1:-1:2, :-1]
+    whole = ImputationConfig(tile=64, overlap=0)
+    first, second = (
+        impute_section(build(LOCAL), make_measured(values, phase, None, "hexagonal")[0], SCALE, whole)
+        for values, phase in ((here, (0, 0)), (there, (1, 0)))
+    )
+    # Far from the edges, where both see the same.
+    rows, columns = np.arange(REACH, 30 - 2 * REACH, 2), slice(2 * REACH, 32 - 2 * REACH)
+    np.testing.assert_allclose(second[:, rows + 1, columns], first[:, rows, columns], rtol=1e-5, atol=1e-5)
+    shifted = slice(columns.start + 1, columns.stop + 1)
+    np.testing.assert_allclose(second[:, rows + 2, shifted], first[:, rows + 1, columns], rtol=1e-5, atol=1e-5)
+
+
 def test_the_scale_alone_would_not_keep_the_bits(make_measured: Make) -> None:
     values = field((33, 35))
     assert (values / np.float32(SCALE) * np.float32(SCALE) != values).any()

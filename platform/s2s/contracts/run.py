@@ -40,7 +40,7 @@ class SamplingConfig(Part):
 
     stride: Literal[2] = Field(2, description="every second row and column is kept: 25 % of the bins")
     phase: tuple[Annotated[int, Field(ge=0, le=1)], Annotated[int, Field(ge=0, le=1)]] = Field(
-        (0, 0), description="(y, x) offset of the kept positions"
+        (0, 0), description="(y, x) offset of the kept positions; on a hexagonal lattice x is axial, x - y // 2"
     )
     mode: Literal["strict", "paper"] = Field(
         "strict", description="strict: only sampled bins reach training; paper: the authors' leak, can never take @champion"

@@ -15,12 +15,13 @@ class Lattice(Part):
     """How measured positions lie on the grid of a section.
 
     `stride` 1: every position on tissue was measured. `stride` 2: only positions with `y % 2 == phase[0]` and
-    `x % 2 == phase[1]` were; the others are there to be imputed.
+    `x % 2 == phase[1]` were; the others are there to be imputed. On a hexagonal lattice the axial `x - y // 2` takes the place
+    of `x`, so that the measured positions are a hexagonal lattice themselves.
     """
 
     shape: Literal["square", "hexagonal"] = Field("square", description="hexagonal: odd rows shifted by half a pitch (offset coordinates)")
     stride: int = Field(1, ge=1, le=16, description="distance of measured positions, in bins")
-    phase: tuple[int, int] = Field((0, 0), description="(y, x) offset of the measured positions, each below stride")
+    phase: tuple[int, int] = Field((0, 0), description="(y, x) offset of the measured positions, each below stride; hexagonal: x is axial")
 
     @model_validator(mode="after")
     def _phase_is_below_stride(self) -> "Lattice":

@@ -1,21 +1,29 @@
-"""How sure a difference between two methods is: a paired bootstrap over blocks of positions.
+"""How sure a difference between two methods is: a paired bootstrap over square blocks of a section.
 
-Neighbouring bins are alike, so single bins must not be drawn as if they were independent: whole square blocks are, the
-same ones for both methods and for every pair of a comparison. Decision: a block is reduced to sums per gene before
-anything is drawn, so that a resample is a row of a matrix product; the price is sums of squares in float64, of values
-from which each gene's mean is taken first.
+Neighbouring bins are alike, in truth and in error, so that single bins are no independent witnesses: whole blocks are drawn with
+replacement, the same for both methods, and the difference is computed anew each time.
+
+Decision: every score in use is a function of sums over bins (count, values, squares, products). They are summed once per gene and
+block; a resample is then a row of block counts times these sums, and a thousand resamples are a few matrix products. The price is
+that a statistic that is no function of such sums, like a rank correlation, has no place here.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float32, Float64, Int
 
+from s2s.errors import InputError, ShapeError
 from s2s.evaluation.metrics import ROUNDING
+from s2s.evaluation.protocol import gene_blocks
 
-INTERVAL = (2.5, 97.5)
-"""Percentiles of the 95 % interval."""
+LEVEL = 0.95
+"""Probability of the percentile interval."""
+
+Bins = Float32[np.ndarray, "gene position"]
+Sums = Float64[np.ndarray, "block gene"]
+PerSample = Float64[np.ndarray, " resample"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +33,7 @@ class Resampling:
     Attributes:
         block: Side of a block in bins of the grid.
         num_resamples: How often the blocks are drawn.
-        seed: Of the draws.
+        seed: Of the draws; the same for every comparison on a grid.
     """
 
     block: int = 8
@@ -38,24 +46,44 @@ DEFAULT = Resampling()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two methods on the same held-out bins, log1p units.
+    """Two methods on the same held-out bins.
 
     Attributes:
-        truth: What both are judged on.
+        truth: log1p units, one column per bin.
         first: What the first method says of them.
         second: What the second method says of them.
         places: `(y, x)` of each bin on the grid of the section.
     """
 
-    truth: Float[np.ndarray, "gene position"]
-    first: Float[np.ndarray, "gene position"]
-    second: Float[np.ndarray, "gene position"]
+    truth: Bins
+    first: Bins
+    second: Bins
     places: Int[np.ndarray, "position 2"]
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not share genes and bins."""
+        shapes = [array.shape for array in (self.truth, self.first, self.second)]
+        if len(set(shapes)) > 1 or self.places.shape != (self.truth.shape[1], 2):
+            raise ShapeError(
+                f"expected truth and both methods with the same (gene, position) and a (y, x) per position, got {shapes[0]}, {shapes[1]}, "
+                f"{shapes[2]} and {self.places.shape}; compare methods on the same held-out bins"
+            )
+        if not self.truth.size:
+            raise InputError(f"expected at least one gene at one held-out bin to compare methods on, got {shapes[0]}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootstrapResult:
-    """The first method minus the second: means over genes, with the bounds of a 95 % interval."""
+    """Difference of two methods, first minus second, with its 95 % percentile interval.
+
+    Attributes:
+        pcc_difference: Of the mean over genes of the Pearson correlation; above 0 the first is better.
+        pcc_lower: Lower bound.
+        pcc_upper: Upper bound.
+        rmse_difference: Of the mean over genes of the RMSE, log1p units; below 0 the first is better.
+        rmse_lower: Lower bound.
+        rmse_upper: Upper bound.
+    """
 
     pcc_difference: float
     pcc_lower: float
@@ -65,30 +93,54 @@ class BootstrapResult:
     rmse_upper: float
 
 
+def block_bootstrap_difference(
+    truth: Bins, a: Bins, b: Bins, places: Int[np.ndarray, "position 2"], resampling: Resampling = DEFAULT
+) -> BootstrapResult:
+    """Compare two methods on one section and one phase.
+
+    Args:
+        truth: log1p units at held-out bins.
+        a: The first method there.
+        b: The second.
+        places: `(y, x)` of the bins.
+        resampling: How blocks are drawn.
+
+    Returns:
+        `a` minus `b`, positions resampled, genes averaged.
+
+    Raises:
+        ShapeError: the arrays do not share genes and bins.
+        InputError: there is no gene or no bin.
+    """
+    return block_bootstrap_mean_difference([Comparison(truth=truth, first=a, second=b, places=places)], resampling)
+
+
 def block_bootstrap_mean_difference(comparisons: Sequence[Comparison], resampling: Resampling = DEFAULT) -> BootstrapResult:
     """Compare two methods over several phases or seeds of one section: the same blocks for all, the difference averaged over them.
 
     Args:
-        comparisons: At least one; their places are on one grid.
-        resampling: How blocks are drawn, with replacement, as many as there are.
+        comparisons: At least one; places of all of them are on one grid, each may have bins and genes of its own.
+        resampling: How blocks are drawn.
 
-    Returns:
-        Differences of the mean over genes of the Pearson correlation, 0 where undefined, and of the RMSE.
+    Raises:
+        InputError: there is nothing to compare.
+
+    Source:
+        Kunsch 1989 (blocks for dependent data), here square and not overlapping; Efron 1979 (percentile interval).
     """
-    tiles = [item.places // resampling.block for item in comparisons]
-    blocks, index = np.unique(np.concatenate(tiles), axis=0, return_inverse=True)
-    bounds = np.cumsum([0, *(len(tile) for tile in tiles)])
+    if not comparisons:
+        raise InputError("expected at least one comparison of two methods, got none")
+    cells = [comparison.places // resampling.block for comparison in comparisons]
+    blocks, block_of = np.unique(np.concatenate(cells), axis=0, return_inverse=True)
+    per_comparison = np.split(block_of.reshape(-1), np.cumsum([len(cell) for cell in cells])[:-1])
     rng = np.random.default_rng(resampling.seed)
     draws = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=resampling.num_resamples)
-    weights = np.concatenate([np.ones((1, len(blocks))), draws])  # the first row is the sample itself
-    differences = np.zeros((2, len(weights)))
-    for item, start, stop in zip(comparisons, bounds[:-1], bounds[1:], strict=True):
-        membership = np.zeros((stop - start, len(blocks)))
-        membership[np.arange(stop - start), index.ravel()[start:stop]] = 1
-        first, second = (_statistics(item.truth, estimate, membership, weights) for estimate in (item.first, item.second))
-        differences += (first - second) / len(comparisons)
-    pcc, rmse = differences
-    (pcc_lower, pcc_upper), (rmse_lower, rmse_upper) = (np.percentile(drawn[1:], INTERVAL) for drawn in (pcc, rmse))
+    # The first row counts every block once: the difference itself.
+    counts = np.concatenate([np.ones((1, len(blocks))), draws])
+    pairs = [_differences(item, which, counts) for item, which in zip(comparisons, per_comparison, strict=True)]
+    pcc, rmse = (np.mean(side, axis=0) for side in zip(*pairs, strict=True))
+    tail = 100 * (1 - LEVEL) / 2
+    (pcc_lower, pcc_upper), (rmse_lower, rmse_upper) = (np.percentile(side[1:], [tail, 100 - tail]) for side in (pcc, rmse))
     return BootstrapResult(
         pcc_difference=float(pcc[0]),
         pcc_lower=float(pcc_lower),
@@ -99,24 +151,52 @@ def block_bootstrap_mean_difference(comparisons: Sequence[Comparison], resamplin
     )
 
 
-def _statistics(
-    truth: np.ndarray, estimate: np.ndarray, membership: Float64[np.ndarray, "position block"], weights: Float64[np.ndarray, "draw block"]
-) -> Float64[np.ndarray, "2 draw"]:
-    """Mean over genes of correlation and RMSE in every draw."""
-    t, e = _centred(truth), _centred(estimate)
-    error = np.square(np.subtract(estimate, truth, dtype=np.float64))
-    number = np.maximum(weights @ membership.sum(axis=0), 1)
-    sums = [weights @ (values @ membership).T / number[:, None] for values in (t, e, t * t, e * e, t * e, error)]
-    mean_t, mean_e, square_t, square_e, product, squared_error = sums
-    variance = np.maximum(square_t - mean_t**2, 0) * np.maximum(square_e - mean_e**2, 0)
-    # Draws from few blocks may leave a gene without variance, up to rounding.
-    is_defined = variance > (ROUNDING**4) * square_t.max() * square_e.max(initial=ROUNDING)
-    correlation = np.divide(product - mean_t * mean_e, np.sqrt(variance), out=np.zeros_like(variance), where=is_defined)
-    return np.stack([np.clip(correlation, -1, 1).mean(axis=1), np.sqrt(squared_error).mean(axis=1)])
+def _differences(
+    comparison: Comparison, block_of: Int[np.ndarray, " position"], counts: Float64[np.ndarray, "resample block"]
+) -> tuple[PerSample, PerSample]:
+    """PCC and RMSE of the first method minus those of the second, mean over genes, in every resample."""
+    num_genes, num_positions = comparison.truth.shape
+    # Sorted by block, so that a sum over a block is a sum over neighbours in memory.
+    order = np.argsort(block_of, kind="stable")
+    present, starts = np.unique(block_of[order], return_index=True)
+    drawn = counts[:, present]
+    size = drawn @ np.diff(np.append(starts, num_positions)).astype(np.float64)
+    pcc, rmse = np.zeros(len(counts)), np.zeros(len(counts))
+    for genes in gene_blocks(num_genes):
+        truth, first, second = (
+            array[genes][:, order].astype(np.float64) for array in (comparison.truth, comparison.first, comparison.second)
+        )
+        centred = _centred(truth)
+        for estimate, sign in ((first, 1.0), (second, -1.0)):
+            pcc += sign * _correlation(centred, _centred(estimate), starts, drawn, size)
+            rmse += sign * _root(_block_sums((estimate - truth) ** 2, starts), drawn, size)
+    return pcc / num_genes, rmse / num_genes
 
 
-def _centred(values: np.ndarray) -> Float64[np.ndarray, "gene position"]:
-    exact = values.astype(np.float64)
-    deviations: np.ndarray = exact - exact.mean(axis=1, keepdims=True)
-    deviations[np.abs(deviations).max(axis=1, initial=0) <= ROUNDING * np.abs(exact).max(axis=1, initial=0)] = 0
+def _centred(values: Float64[np.ndarray, "gene position"]) -> Float64[np.ndarray, "gene position"]:
+    """Deviations from each gene's mean over all bins: what is left to cancel in a resample is small."""
+    deviations: np.ndarray = values - values.mean(axis=1, keepdims=True)
     return deviations
+
+
+def _block_sums(values: Float64[np.ndarray, "gene position"], starts: Int[np.ndarray, " block"]) -> Sums:
+    sums: np.ndarray = np.add.reduceat(values, starts, axis=1).T
+    return sums
+
+
+def _correlation(a: np.ndarray, b: np.ndarray, starts: Int[np.ndarray, " block"], drawn: np.ndarray, size: PerSample) -> PerSample:
+    """Sum over genes of the Pearson correlation in every resample; a gene that is constant in one counts as 0 there."""
+    sum_a, sum_b, aa, bb, ab = (drawn @ _block_sums(values, starts) for values in (a, b, a * a, b * b, a * b))
+    count = size[:, None]
+    variances = [count * squares - total**2 for squares, total in ((aa, sum_a), (bb, sum_b))]
+    is_defined = (variances[0] > ROUNDING**2 * count * aa) & (variances[1] > ROUNDING**2 * count * bb)
+    scale = np.sqrt(np.where(is_defined, variances[0] * variances[1], 1.0))
+    correlation = np.where(is_defined, (count * ab - sum_a * sum_b) / scale, 0.0)
+    total: np.ndarray = np.clip(correlation, -1, 1).sum(axis=1)
+    return total
+
+
+def _root(squares: Sums, drawn: np.ndarray, size: PerSample) -> PerSample:
+    """Sum over genes of the root mean squared error in every resample; 0 in one that drew none of the bins."""
+    total: np.ndarray = np.sqrt(drawn @ squares / np.maximum(size, 1)[:, None]).sum(axis=1)
+    return total

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from scipy.spatial import KDTree
 
+from s2s.lattice.geometry import LatticeShape
+from s2s.lattice.geometry import positions as positions_of_grid
 from s2s.lattice.measured import Measured
 
 MIN_SHARE = 0.01
@@ -35,7 +37,7 @@ def to_nearest_sample_um(measured: Measured, positions: Bool[np.ndarray, "y x"])
         measured: At least one bin is observed.
         positions: Where it is asked for.
     """
-    return _nearest(measured.observed, positions) * measured.pitch_um
+    return _nearest(measured.observed, positions, measured.lattice) * measured.pitch_um
 
 
 def to_tissue_edge_um(measured: Measured, positions: Bool[np.ndarray, "y x"]) -> Float64[np.ndarray, " position"]:
@@ -46,12 +48,12 @@ def to_tissue_edge_um(measured: Measured, positions: Bool[np.ndarray, "y x"]) ->
         positions: Where it is asked for.
     """
     tissue, asked = (np.pad(mask, FRAME) for mask in (measured.tissue, positions))
-    return _nearest(~tissue, asked) * measured.pitch_um
+    return _nearest(~tissue, asked, measured.lattice) * measured.pitch_um
 
 
-def _nearest(goals: Bool[np.ndarray, "y x"], positions: Bool[np.ndarray, "y x"]) -> Float64[np.ndarray, " position"]:
-    places = np.moveaxis(np.indices(goals.shape, dtype=np.float64), 0, -1)
-    distances: np.ndarray = KDTree(places[goals]).query(places[positions])[0]
+def _nearest(goals: Bool[np.ndarray, "y x"], asked: Bool[np.ndarray, "y x"], lattice: LatticeShape) -> Float64[np.ndarray, " position"]:
+    places = positions_of_grid(goals.shape, lattice)
+    distances: np.ndarray = KDTree(places[goals]).query(places[asked])[0]
     return distances
 
 

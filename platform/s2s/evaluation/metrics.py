@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 from skimage.metrics import structural_similarity
 
+from s2s.lattice.geometry import NEIGHBOURS, LatticeShape, to_axial
+
 SSIM_RANGE = 10.0
 """Value range that SSIM assumes, log1p units, the same for every gene, section and method: the default expression scale of the network."""
 
@@ -19,6 +21,7 @@ ROUNDING = 1e-6
 
 Bins = Float[np.ndarray, "gene position"]
 PerGene = Float64[np.ndarray, " gene"]
+Block = tuple[slice, slice]
 
 
 def pearson(truth: Bins, estimate: Bins) -> PerGene:
@@ -63,7 +66,8 @@ def ssim(truth: Float[np.ndarray, "gene y x"], estimate: Float[np.ndarray, "gene
 
     Source:
         Wang et al. 2004, as in scikit-image with a uniform 7 x 7 window. Maps are padded with zeros, as off tissue, so
-        that the smallest section has full windows.
+        that the smallest section has full windows. Maps of a hexagonal section are compared in offset coordinates: a window
+        then covers a zigzag strip of the same bins in truth and estimate, whose means and variances are as good.
     """
     margin = SSIM_WINDOW // 2
     padding = ((0, 0), (margin, margin), (margin, margin))
@@ -75,12 +79,16 @@ def ssim(truth: Float[np.ndarray, "gene y x"], estimate: Float[np.ndarray, "gene
     return inner
 
 
-def morans_i(values: Float[np.ndarray, "gene y x"], mask: Bool[np.ndarray, "y x"]) -> PerGene:
-    """Moran's I per gene with rook neighbours (shared edge, weight 1) where both bins lie in the mask.
+def morans_i(
+    values: Float[np.ndarray, "gene y x"], mask: Bool[np.ndarray, "y x"], lattice: LatticeShape = "square", step: int = 1
+) -> PerGene:
+    """Moran's I per gene with neighbours of weight 1 where both bins lie in the mask.
 
     Args:
         values: Any unit; ignored, even NaN, where not `mask`.
         mask: Bins that take part.
+        lattice: Square bins have four neighbours, those with a shared edge; hexagonal ones, in offset coordinates, six.
+        step: Distance of neighbours in bins: 1, or the stride of a sampled lattice.
 
     Returns:
         About 0 without spatial structure, towards 1 where neighbours agree; 0 where undefined, that is for a constant
@@ -91,14 +99,37 @@ def morans_i(values: Float[np.ndarray, "gene y x"], mask: Bool[np.ndarray, "y x"
     """
     deviations = np.zeros(values.shape)
     deviations[:, mask] = _deviations(values[:, mask])
-    across = (deviations[:, :, 1:] * deviations[:, :, :-1]).sum(axis=(1, 2))
-    down = (deviations[:, 1:] * deviations[:, :-1]).sum(axis=(1, 2))
-    num_pairs = int((mask[:, 1:] & mask[:, :-1]).sum() + (mask[1:] & mask[:-1]).sum())
+    if lattice == "hexagonal":
+        deviations, mask = to_axial(deviations, 0), to_axial(mask, False)
+    products, num_pairs = np.zeros(len(values)), 0
+    for toward in NEIGHBOURS[lattice]:
+        here, there = neighbour_pairs(mask.shape, toward, step)
+        products += (deviations[:, *there] * deviations[:, *here]).sum(axis=(1, 2))
+        num_pairs += int((mask[there] & mask[here]).sum())
     variance = (deviations**2).sum(axis=(1, 2))
     # Each pair counts twice in numerator and in total weight, so the factor cancels.
-    scaled = (across + down) * (int(mask.sum()) / max(num_pairs, 1))
+    scaled = products * (int(mask.sum()) / max(num_pairs, 1))
     index: np.ndarray = np.divide(scaled, variance, out=np.zeros_like(variance), where=variance > 0)
     return index
+
+
+def neighbour_pairs(shape: tuple[int, int], toward: tuple[int, int], step: int = 1) -> tuple[Block, Block]:
+    """Cut an array twice, so that equal places of the cuts are neighbours.
+
+    Args:
+        shape: `(y, x)` of the array.
+        toward: From a bin to its neighbour, as in `lattice.geometry.NEIGHBOURS`.
+        step: Times this many bins.
+
+    Returns:
+        The blocks of the bins and of their neighbours.
+    """
+    blocks = []
+    for length, distance in zip(shape, toward, strict=True):
+        near, far = slice(0, max(length - step * abs(distance), 0)), slice(step * abs(distance), None)
+        blocks.append((near, far) if distance >= 0 else (far, near))
+    (here_y, there_y), (here_x, there_x) = blocks
+    return (here_y, here_x), (there_y, there_x)
 
 
 def _deviations(values: Bins) -> Float64[np.ndarray, "gene position"]:

@@ -62,7 +62,7 @@ def score(name: str, imputed: Float32[np.ndarray, "gene y x"], measured: Measure
         InputError: nothing is held out.
     """
     _check(name, imputed, measured, held_out)
-    tables = [_score_block(imputed, measured, held_out, genes) for genes in _blocks(len(measured.genes))]
+    tables = [_score_block(imputed, measured, held_out, genes) for genes in gene_blocks(len(measured.genes))]
     return GeneScores(name=name, table=pd.concat(tables, ignore_index=True), seconds=seconds)
 
 
@@ -125,6 +125,11 @@ def mean_over_phases(phases: Sequence[Sequence[ScoreRow]]) -> tuple[ScoreRow, ..
     return tuple(_mean_row(rows) for rows in zip(*phases, strict=True))
 
 
+def gene_blocks(num_genes: int) -> Iterator[slice]:
+    """Cut the gene axis into blocks of `GENE_BLOCK`."""
+    return (slice(start, min(start + GENE_BLOCK, num_genes)) for start in range(0, num_genes, GENE_BLOCK))
+
+
 def _score_block(imputed: np.ndarray, measured: Measured, held_out: HeldOut, genes: slice) -> pd.DataFrame:
     held = held_out.positions
     truth, estimate = held_out.expression[genes][:, held], imputed[genes][:, held]
@@ -140,18 +145,14 @@ def _score_block(imputed: np.ndarray, measured: Measured, held_out: HeldOut, gen
             "mae": metrics.mean_absolute_error(truth, estimate),
             "rmse": metrics.root_mean_squared_error(truth, estimate),
             "ssim": metrics.ssim(true_map, imputed_map, held),
-            "moran_truth": metrics.morans_i(true_map, held),
-            "moran_imputed": metrics.morans_i(imputed_map, held),
+            "moran_truth": metrics.morans_i(true_map, held, measured.lattice),
+            "moran_imputed": metrics.morans_i(imputed_map, held, measured.lattice),
         }
     )
 
 
 def _known_map(values: np.ndarray, measured: Measured, held: Bool[np.ndarray, "y x"], genes: slice) -> np.ndarray:
     return np.where(measured.observed, measured.expression[genes], np.where(held, values, np.float32(0)))
-
-
-def _blocks(num_genes: int) -> Iterator[slice]:
-    return (slice(start, min(start + GENE_BLOCK, num_genes)) for start in range(0, num_genes, GENE_BLOCK))
 
 
 def _check(name: str, imputed: np.ndarray, measured: Measured, held_out: HeldOut) -> None:

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float32
 
 from s2s.contracts.run import ImputationConfig
-from s2s.lattice.measured import Measured
+from s2s.lattice.geometry import from_axial
+from s2s.lattice.measured import Measured, on_axial_grid
 from s2s.lattice.sampling import anchored
 from s2s.network import CDCIN, predict
 
@@ -25,7 +26,7 @@ def impute_section(
 
     Args:
         network: A trained CDCIN, on its device.
-        measured: What is known; a section of any size.
+        measured: What is known; a section of any size. A hexagonal one is imputed on its axial grid.
         expression_scale: log1p units per network unit.
         config: Tiles and batches.
         on_progress: Told genes done and genes in all.
@@ -33,6 +34,9 @@ def impute_section(
     Returns:
         log1p expression on tissue, 0 off it, never negative; at observed positions the measured values, bit for bit.
     """
+    if measured.lattice == "hexagonal":
+        imputed = impute_section(network, on_axial_grid(measured), expression_scale, config, on_progress)
+        return from_axial(imputed, measured.tissue.shape, measured.stride)
     network.eval()
     values = anchored(np.where(measured.observed, measured.expression, np.float32(0)), measured.phase, measured.stride, 0)
     observed, tissue = (anchored(mask, measured.phase, measured.stride, False) for mask in (measured.observed, measured.tissue))

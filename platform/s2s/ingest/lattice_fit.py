@@ -9,18 +9,15 @@ right. Sections printed the other way round keep that convention at the price of
 """
 
 from dataclasses import dataclass
-from math import sqrt
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
 from s2s.errors import InputError
+from s2s.lattice.geometry import ROW_STEP, LatticeShape
 
-Shape = Literal["square", "hexagonal"]
-ROW_STEP: dict[Shape, float] = {"square": 1.0, "hexagonal": sqrt(3) / 2}
-SYMMETRY: dict[Shape, int] = {"square": 4, "hexagonal": 6}
+SYMMETRY: dict[LatticeShape, int] = {"square": 4, "hexagonal": 6}
 PITCH_TOLERANCE = 0.2
 """Neighbours may be this much nearer or farther than the pitch given; beyond it the pitch is wrong."""
 
@@ -47,7 +44,7 @@ class Sites:
     turn_degrees: float
 
 
-def fit_sites(coordinates_um: Float[np.ndarray, "n 2"], pitch_um: float, shape: Shape, *, where: str) -> Sites:
+def fit_sites(coordinates_um: Float[np.ndarray, "n 2"], pitch_um: float, shape: LatticeShape, *, where: str) -> Sites:
     """Find the site of every spot on a lattice of known pitch but unknown place, turn and slight stretch.
 
     Args:
@@ -77,7 +74,7 @@ def fit_sites(coordinates_um: Float[np.ndarray, "n 2"], pitch_um: float, shape: 
     return Sites(rows=rows - top, columns=columns - columns.min(), residuals=residuals, turn_degrees=float(np.degrees(turn)))
 
 
-def _turn_and_pitch(coordinates: Float[np.ndarray, "n 2"], pitch_um: float, shape: Shape, *, where: str) -> tuple[float, float]:
+def _turn_and_pitch(coordinates: Float[np.ndarray, "n 2"], pitch_um: float, shape: LatticeShape, *, where: str) -> tuple[float, float]:
     # Spots at the very same place are told apart later, by name; here they would pass for a pitch of 0.
     points = np.unique(coordinates, axis=0)
     if len(points) < 2:
@@ -102,14 +99,14 @@ def _most_central(coordinates: Float[np.ndarray, "n 2"]) -> int:
     return int(np.argmin(((coordinates - coordinates.mean(axis=0)) ** 2).sum(axis=1)))
 
 
-def _nearest(units: Float[np.ndarray, "n 2"], shape: Shape) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+def _nearest(units: Float[np.ndarray, "n 2"], shape: LatticeShape) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     # Rounding the row first is the nearest site for every spot closer to it than half a row, which `_require_fit` makes sure of.
     rows = np.rint(units[:, 1]).astype(np.int64)
     shift = 0.5 * (rows % 2) if shape == "hexagonal" else 0.0
     return rows, np.rint(units[:, 0] - shift).astype(np.int64)
 
 
-def _ideal(rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " n"], shape: Shape) -> Float[np.ndarray, "n 2"]:
+def _ideal(rows: Int[np.ndarray, " n"], columns: Int[np.ndarray, " n"], shape: LatticeShape) -> Float[np.ndarray, "n 2"]:
     shift = 0.5 * (rows % 2) if shape == "hexagonal" else 0.0
     return np.stack([columns + shift, rows.astype(np.float64)], axis=1)
 
@@ -121,7 +118,7 @@ def _refine(units: Float[np.ndarray, "n 2"], ideal: Float[np.ndarray, "n 2"]) ->
     return np.asarray(design @ solution)
 
 
-def _require_fit(residuals: Float[np.ndarray, " n"], pitch_um: float, shape: Shape, *, where: str) -> None:
+def _require_fit(residuals: Float[np.ndarray, " n"], pitch_um: float, shape: LatticeShape, *, where: str) -> None:
     residual = float(np.quantile(residuals, 0.95))
     if residual > MAX_RESIDUAL:
         other = "hexagonal" if shape == "square" else "square"

@@ -1,6 +1,7 @@
 """Spots on a lattice (Visium and its like, as AnnData): every spot is one bin, and never more than one spot is.
 
 With `lattice.stride` s > 1 the grid is s times as fine as the lattice: spots fill one bin in s x s, the others are there to be imputed.
+On a hexagonal lattice it is the hexagonal grid of that pitch, and the s x s bins of a spot are counted in axial coordinates.
 `original_st` shares the second half of this module, `lay_spots`.
 """
 
@@ -8,9 +9,10 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from s2s.contracts.run import SectionSource
+from s2s.contracts.section import Lattice
 from s2s.errors import InputError
 from s2s.exchange.anndata_in import open_spatial_table
 from s2s.ingest.accumulate import GridSum
@@ -18,8 +20,9 @@ from s2s.ingest.binned import BinnedSection, Placement, section_meta
 from s2s.ingest.cells import sum_blocks
 from s2s.ingest.checks import check_coordinates, check_genes, some
 from s2s.ingest.gridding import check_grid
-from s2s.ingest.lattice_fit import ROW_STEP, fit_sites
+from s2s.ingest.lattice_fit import fit_sites
 from s2s.ingest.source_file import OnProgress, require_file, sha256_of_files
+from s2s.lattice.geometry import ROW_STEP, from_axial, to_axial
 
 NOTICED_TURN_DEGREES = 5.0
 
@@ -53,7 +56,6 @@ def read_spots(source: SectionSource, on_progress: OnProgress) -> BinnedSection:
     Reads:
         `source.file`, in blocks of bounded size.
     """
-    _refuse_fine_hexagons(source)
     path = require_file(source.file)
     with open_spatial_table(path, source.layer) as table:
         check_genes(table.genes, where=str(path))
@@ -95,12 +97,20 @@ def lay_spots(source: SectionSource, sites: Int[np.ndarray, "n 2"], first_um: tu
     pitch_um = source.pitch_um / lattice.stride
     row_um = source.pitch_um * ROW_STEP[lattice.shape]
     rows, columns = (int(side) + 1 for side in sites.max(axis=0))
-    shape = (rows * lattice.stride, columns * lattice.stride)
+    # The blocks of spots in shifted rows reach beyond those of the first row.
+    overhang = lattice.stride - 1 if lattice.shape == "hexagonal" else 0
+    shape = (rows * lattice.stride, columns * lattice.stride + overhang)
     check_grid(shape, ((rows - 1) * row_um, (columns - 1) * source.pitch_um), pitch_um, where=source.file)
     _require_own_sites(sites, names, source)
-    bins = (sites[:, 0] * lattice.stride + lattice.phase[0]) * shape[1] + sites[:, 1] * lattice.stride + lattice.phase[1]
+    fine_rows, fine_columns = sites.T * lattice.stride + np.array(lattice.phase)[:, None]
+    right = 0.0
+    if lattice.shape == "hexagonal":
+        # The same place in axial coordinates: columns are counted along a diagonal, and back.
+        fine_columns += fine_rows // 2 - sites[:, 0] // 2 * lattice.stride
+        right = 0.5 * lattice.phase[0]
+    bins = fine_rows * shape[1] + fine_columns
     origin_um = (
-        first_um[0] - (lattice.phase[1] + 0.5) * pitch_um,
+        first_um[0] - (lattice.phase[1] + right + 0.5) * pitch_um,
         first_um[1] - (lattice.phase[0] + 0.5) * row_um / lattice.stride,
     )
     return SpotGrid(placement=Placement(shape=shape, pitch_um=pitch_um, origin_um=origin_um), bins=bins)
@@ -112,28 +122,31 @@ def finish_spots(source: SectionSource, grid: SpotGrid, total: GridSum, *, genes
     Raises:
         InputError: a count above 32 bits, or none at all.
     """
-    placement, stride = grid.placement, source.lattice.stride
+    placement = grid.placement
     counts = total.finish(where=source.file)
     observed = (np.bincount(counts.indices, minlength=placement.num_bins) > 0).reshape(placement.shape)
-    # Holes stay holes: no spot there may mean no tissue, and an imputed hole would look measured.
-    blocks = observed.reshape(placement.shape[0] // stride, stride, placement.shape[1] // stride, stride).any(axis=(1, 3))
+    tissue = _blocks_with_spots(observed, source.lattice)
     return BinnedSection(
         meta=section_meta(source, placement, num_genes=len(genes), input_sha256=input_sha256),
         genes=genes,
         counts=counts,
-        tissue=np.kron(blocks, np.ones((stride, stride), bool)),
+        tissue=tissue,
         observed=observed,
         valid=np.ones(placement.shape, bool),
     )
 
 
-def _refuse_fine_hexagons(source: SectionSource) -> None:
-    if source.lattice.shape == "hexagonal" and source.lattice.stride > 1:
-        raise InputError(
-            f"expected stride 1 on a hexagonal lattice, got {source.lattice.stride}: "
-            "the spots of its odd rows fall between the columns of a finer grid; "
-            "leave --stride out, held-out spots can still be imputed and scored"
-        )
+def _blocks_with_spots(observed: Bool[np.ndarray, "y x"], lattice: Lattice) -> Bool[np.ndarray, "y x"]:
+    """Mark every block of stride x stride bins, axial ones on a hexagonal lattice, that holds an observed bin."""
+    stride = lattice.stride
+    if lattice.shape == "hexagonal":
+        axial = to_axial(observed, False, stride)
+        width = axial.shape[1]
+        padded = np.pad(axial, ((0, 0), (0, -width % stride)))
+        return from_axial(_blocks_with_spots(padded, Lattice(stride=stride))[:, :width], observed.shape, stride)
+    # Holes stay holes: no spot there may mean no tissue, and an imputed hole would look measured.
+    blocks = observed.reshape(observed.shape[0] // stride, stride, observed.shape[1] // stride, stride).any(axis=(1, 3))
+    return np.kron(blocks, np.ones((stride, stride), bool))
 
 
 def _require_own_sites(sites: Int[np.ndarray, "n 2"], names: tuple[str, ...], source: SectionSource) -> None:

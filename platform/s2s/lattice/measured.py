@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from s2s.lattice.geometry import LatticeShape, to_axial
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -20,8 +22,9 @@ class Measured:
         tissue: Positions on tissue, measured or not.
         genes: Names, in the order of the first axis.
         stride: Distance of observed positions, in bins.
-        phase: `(y, x)` offset of the observed positions.
-        pitch_um: Side of a bin in micrometres.
+        phase: `(y, x)` offset of the observed positions; `(y, q)` on a hexagonal grid, see `lattice.geometry`.
+        pitch_um: Side of a bin in micrometres; on a hexagonal grid the distance of neighbours.
+        lattice: Shape of the grid; a hexagonal one is in offset coordinates, odd rows shifted by half a pitch.
     """
 
     expression: Float32[np.ndarray, "gene y x"]
@@ -31,6 +34,7 @@ class Measured:
     stride: int
     phase: tuple[int, int]
     pitch_um: float
+    lattice: LatticeShape = "square"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +63,25 @@ def without(measured: Measured, hidden: Bool[np.ndarray, "y x"]) -> Measured:
     observed = measured.observed & ~hidden
     expression = np.where(observed, measured.expression, np.float32(np.nan))
     return replace(measured, observed=observed, expression=expression)
+
+
+def on_axial_grid(measured: Measured) -> Measured:
+    """Lay a hexagonal section out as an ordinary array, in which neighbours are neighbours whatever the row.
+
+    Args:
+        measured: On any lattice; a section on a square one is returned as it is.
+
+    Returns:
+        The same section in axial coordinates, to be worked on as if it were square: observed positions are those whose row and
+        column have the phase. `lattice.geometry.from_axial` takes arrays back.
+    """
+    if measured.lattice == "square":
+        return measured
+    stride = measured.stride
+    return replace(
+        measured,
+        expression=to_axial(measured.expression, np.nan, stride),
+        observed=to_axial(measured.observed, False, stride),
+        tissue=to_axial(measured.tissue, False, stride),
+        lattice="square",
+    )

@@ -3,19 +3,28 @@
 import numpy as np
 from jaxtyping import Bool
 
+from s2s.lattice.geometry import LatticeShape, axial_columns
 
-def sampled_positions(shape: tuple[int, int], stride: int, phase: tuple[int, int]) -> Bool[np.ndarray, "y x"]:
+
+def sampled_positions(
+    shape: tuple[int, int], stride: int, phase: tuple[int, int], lattice: LatticeShape = "square"
+) -> Bool[np.ndarray, "y x"]:
     """Mark one phase of a strided lattice.
 
     Args:
         shape: `(y, x)` of the grid.
         stride: Distance of sampled positions, in bins.
         phase: `(y, x)` offset of the first sampled position, each below `stride`.
+        lattice: Of the grid; a hexagonal one is sampled on the hexagonal lattice of `stride` times its pitch.
 
     Returns:
-        True where `y % stride == phase[0]` and `x % stride == phase[1]`.
+        True where `y % stride == phase[0]` and `x % stride == phase[1]`; on a hexagonal grid the axial `q = x - y // 2` takes the
+        place of `x`.
     """
     rows = np.arange(shape[0]) % stride == phase[0]
+    if lattice == "hexagonal":
+        on_lattice: np.ndarray = rows[:, None] & (axial_columns(shape) % stride == phase[1])
+        return on_lattice
     columns = np.arange(shape[1]) % stride == phase[1]
     mask: np.ndarray = rows[:, None] & columns[None, :]
     return mask

@@ -13,7 +13,7 @@ from s2s import __version__
 from s2s.contracts.release import Release
 from s2s.evaluation.plots import curves_figure, methods_figure, section_figure
 from s2s.evaluation.tables import gene_parquet, markdown_table
-from s2s.lattice.measured import HeldOut, Measured
+from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
 from s2s.lattice.sampling import anchored
 from s2s.recipes.fitting import Fitted
 from s2s.recipes.judging import Judgement
@@ -162,7 +162,8 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _example(measured: Measured) -> Float32[np.ndarray, "batch 2 y x"]:
-    """Two genes of a corner, as the served model takes them."""
+    """Two genes of a corner, as the served model takes them: a hexagonal section on its axial grid."""
+    measured = on_axial_grid(measured)
     corner = np.s_[..., :EXAMPLE_SIDE, : 2 * EXAMPLE_SIDE]
     values = anchored(measured.expression[:2], measured.phase, measured.stride, np.nan)[corner]
     tissue = anchored(measured.tissue, measured.phase, measured.stride, False)[corner].astype(np.float32)

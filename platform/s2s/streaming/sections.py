@@ -2,10 +2,11 @@
 
 Two sources of windows: `SampledWindows` holds nothing but the sampled lattice, so strict training cannot leak;
 `DenseWindows` repeats the authors' order (turn first, then sample), which lets three quarters of the training items use
-bins that count as unsampled, and exists to measure that.
+bins that count as unsampled, and exists to measure that. Windows of a hexagonal section are cut from its axial grid, and turned
+only by symmetries that leave neighbours neighbours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +14,8 @@ from jaxtyping import Bool, Float32, Int
 
 from s2s.contracts.run import GeneConfig, SamplingConfig
 from s2s.errors import InputError, MissingError
-from s2s.lattice.measured import HeldOut, Measured
+from s2s.lattice.geometry import SYMMETRIES
+from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
 from s2s.lattice.normalise import log1p_normalise, median_total
 from s2s.lattice.sampling import sampled_positions
 from s2s.storage.sections import Section
@@ -56,6 +58,8 @@ class SampledWindows:
     """Windows on the sampled lattice alone: sample first, then turn."""
 
     def __init__(self, measured: Measured, expression_scale: float) -> None:
+        self._symmetries = SYMMETRIES[measured.lattice]
+        measured = on_axial_grid(measured)
         rows, columns = (slice(p, None, measured.stride) for p in measured.phase)
         self._known = measured.observed[rows, columns]
         sites = measured.expression[:, rows, columns]
@@ -74,7 +78,8 @@ class SampledWindows:
     def crop(self, windows: Windows, side: int) -> Crops:
         """Cut from the sampled lattice, then turn."""
         values, known, tissue = [], [], []
-        for gene, y, x, symmetry in zip(windows.gene, windows.y, windows.x, windows.symmetry, strict=True):
+        for gene, y, x, drawn in zip(windows.gene, windows.y, windows.x, windows.symmetry, strict=True):
+            symmetry = self._symmetries[drawn % len(self._symmetries)]
             values.append(turn(self._values[gene, y : y + side, x : x + side], symmetry))
             known.append(turn(self._known[y : y + side, x : x + side], symmetry))
             frame = self._tissue[2 * y : 2 * (y + side) + 1, 2 * x : 2 * (x + side) + 1]
@@ -86,10 +91,12 @@ class DenseWindows:
     """Windows on the dense grid: turn first, then sample. LEAKY: the authors' order, for comparison only."""
 
     def __init__(self, measured: Measured, truth: HeldOut, expression_scale: float) -> None:
-        self._known = measured.observed | truth.positions
-        dense = np.where(measured.observed, measured.expression, truth.expression) / np.float32(expression_scale)
-        self._values = np.where(self._known, dense, np.float32(0))
-        self._tissue = measured.tissue
+        self._symmetries = SYMMETRIES[measured.lattice]
+        known = measured.observed | truth.positions
+        dense = np.where(measured.observed, measured.expression, truth.expression)
+        whole = on_axial_grid(replace(measured, observed=known, expression=dense))
+        self._known, self._tissue = whole.observed, whole.tissue
+        self._values = np.where(self._known, whole.expression / np.float32(expression_scale), np.float32(0))
         self.num_genes = len(self._values)
 
     def places(self, side: int, min_tissue: float) -> Int[np.ndarray, "place 2"]:
@@ -99,7 +106,8 @@ class DenseWindows:
     def crop(self, windows: Windows, side: int) -> Crops:
         """Cut from the dense grid, turn, then keep every second row and column."""
         values, known, tissue = [], [], []
-        for gene, y, x, symmetry in zip(windows.gene, windows.y, windows.x, windows.symmetry, strict=True):
+        for gene, y, x, drawn in zip(windows.gene, windows.y, windows.x, windows.symmetry, strict=True):
+            symmetry = self._symmetries[drawn % len(self._symmetries)]
             at = np.s_[y : y + 2 * side, x : x + 2 * side]
             values.append(turn(self._values[gene][at], symmetry)[::2, ::2])
             known.append(turn(self._known[at], symmetry)[::2, ::2])
@@ -133,7 +141,7 @@ def measure(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> Me
             f"expected a section sampled at stride {sampling.stride}, {section.uri} has stride {stride}; "
             f"ingest it with --stride {sampling.stride}"
         )
-    observed = tissue & (sampled_positions(tissue.shape, stride, phase) if is_dense else masks.observed)
+    observed = tissue & (sampled_positions(tissue.shape, stride, phase, lattice.shape) if is_dense else masks.observed)
     if not observed.any():
         raise InputError(f"expected at least one observed bin on tissue in {section.uri}, got none at stride {stride}, phase {phase}")
     totals, detected, mean = _survey(section, observed)
@@ -144,7 +152,14 @@ def measure(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> Me
     expression = np.where(observed, values, np.float32(np.nan)).astype(np.float32)
     names = tuple(section.genes[index] for index in chosen)
     return Measured(
-        expression=expression, observed=observed, tissue=tissue, genes=names, stride=stride, phase=phase, pitch_um=section.meta.pitch_um
+        expression=expression,
+        observed=observed,
+        tissue=tissue,
+        genes=names,
+        stride=stride,
+        phase=phase,
+        pitch_um=section.meta.pitch_um,
+        lattice=lattice.shape,
     )
 
 

@@ -13,11 +13,11 @@ NAN = np.float32(np.nan)
 Split = Callable[..., tuple[Measured, HeldOut]]
 
 
-def _split(expression, *, tissue=None, stride=2, phase=(0, 0), observed=None, genes=None):
+def _split(expression, *, tissue=None, stride=2, phase=(0, 0), observed=None, genes=None, lattice="square"):
     """Split a fully known map `(gene, y, x)` into what is measured and what is held out."""
     expression = np.asarray(expression, np.float32)
     tissue = np.ones(expression.shape[1:], bool) if tissue is None else np.asarray(tissue, bool)
-    observed = tissue & (sampled_positions(tissue.shape, stride, phase) if observed is None else np.asarray(observed, bool))
+    observed = tissue & (sampled_positions(tissue.shape, stride, phase, lattice) if observed is None else np.asarray(observed, bool))
     held = tissue & ~observed
     measured = Measured(
         expression=np.where(observed, expression, NAN),
@@ -27,20 +27,21 @@ def _split(expression, *, tissue=None, stride=2, phase=(0, 0), observed=None, ge
         stride=stride,
         phase=phase,
         pitch_um=25.0,
+        lattice=lattice,
     )
     return measured, HeldOut(expression=np.where(held, expression, NAN), positions=held)
 
 
-def _split_counts(counts, *, pitch_um=25.0, phase=(0, 0), genes=None, min_detected=0.05):
+def _split_counts(counts, *, pitch_um=25.0, phase=(0, 0), genes=None, min_detected=0.05, lattice="square"):
     """The protocol's steps 1 to 4 from binned counts."""
     totals = counts.sum(axis=0)
     tissue = totals >= 1
-    observed = tissue & sampled_positions(totals.shape, 2, phase)
+    observed = tissue & sampled_positions(totals.shape, 2, phase, lattice)
     kept = (counts[:, observed] > 0).mean(axis=1) >= min_detected
     expression = log1p_normalise(counts, totals, median_total(totals, observed))[kept]
     names = genes if genes is not None else [f"G{i}" for i in range(len(counts))]
     chosen = [name for name, keep in zip(names, kept, strict=True) if keep]
-    return _split(expression, tissue=tissue, phase=phase, genes=chosen)
+    return _split(expression, tissue=tissue, phase=phase, genes=chosen, lattice=lattice)
 
 
 @pytest.fixture

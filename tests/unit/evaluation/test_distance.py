@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from s2s.evaluation.distance import error_curve, to_nearest_sample_um, to_tissue_edge_um
@@ -14,6 +16,19 @@ def test_distances_by_hand(split) -> None:
     to_edge = to_tissue_edge_um(measured, held_out.positions)
     # Off tissue are column 4 and everything beyond the grid.
     assert [to_edge[at[place]] for place in ((0, 1), (1, 1), (1, 2), (1, 3))] == [25.0, 50.0, 50.0, 25.0]
+
+
+def test_on_a_hexagonal_lattice_all_six_neighbours_are_one_pitch_away(split) -> None:
+    measured, _ = split(np.ones((1, 5, 5)), observed=np.zeros((5, 5), bool))
+    observed = np.zeros((5, 5), bool)
+    observed[2, 2] = True
+    measured = replace(measured, observed=observed, lattice="hexagonal")
+    ring = np.zeros((5, 5), bool)
+    # Of an even row: the two beside it, and in the rows above and below the one at its own column and the one before.
+    ring[[2, 2, 1, 1, 3, 3], [1, 3, 1, 2, 1, 2]] = True
+    np.testing.assert_allclose(to_nearest_sample_um(measured, ring), 25.0)
+    # Three rows up, half a pitch to the side: (3 sqrt(3) / 2)^2 + (1 / 2)^2 = 7.
+    np.testing.assert_allclose(to_tissue_edge_um(measured, observed), 25.0 * 7**0.5)
 
 
 def test_a_curve_is_the_root_of_the_mean_square_in_each_group() -> None:

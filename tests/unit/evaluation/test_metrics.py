@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from s2s.evaluation import metrics
+from s2s.lattice.geometry import positions
+from s2s.lattice.sampling import sampled_positions
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,32 @@ def test_morans_i_takes_only_pairs_inside_the_mask():
     mask = np.array([[True, True, False, True]])
     # Mean 1/3; the only pair is (-1/3)(2/3) = -2/9; x 3 bins / 1 pair / variance 6/9 = -1.
     assert metrics.morans_i(field, mask) == pytest.approx([-1])
+
+
+def test_morans_i_of_hexagons_has_six_neighbours():
+    # Pairs of a 2 x 2 grid: across -1 and -1; from the top left down-right -1; from the top right down-left +1, down-right -1.
+    field = np.array([[[1.0, -1.0], [-1.0, 1.0]]])
+    assert metrics.morans_i(field, np.ones((2, 2), bool), "hexagonal") == pytest.approx([-3 * 4 / 5 / 4])
+
+
+def test_morans_i_of_hexagons_is_that_of_all_pairs_one_pitch_apart():
+    rng = np.random.default_rng(1)
+    field, mask = rng.normal(size=(2, 7, 6)), rng.random((7, 6)) < 0.7
+    places = positions((7, 6), "hexagonal")[mask]
+    weights = np.isclose(np.linalg.norm(places[:, None] - places[None], axis=2), 1)
+    centred = field[:, mask] - field[:, mask].mean(axis=1, keepdims=True)
+    expected = np.einsum("gi,ij,gj->g", centred, weights, centred) * mask.sum() / weights.sum() / (centred**2).sum(axis=1)
+    assert metrics.morans_i(field, mask, "hexagonal") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("lattice", [pytest.param("square", id="square"), pytest.param("hexagonal", id="hexagonal")])
+def test_morans_i_of_a_sampled_lattice_looks_from_sample_to_sample(lattice):
+    y, x = np.mgrid[:8, :12]
+    # Every second row belongs to the samples; what lies between is as rough as can be.
+    field = np.where(sampled_positions((8, 12), 2, (0, 0), lattice), x, 100.0 * ((x + y) % 2))[None]
+    mask = sampled_positions((8, 12), 2, (0, 0), lattice)
+    assert metrics.morans_i(field, mask, lattice).tolist() == [0]
+    assert metrics.morans_i(field, mask, lattice, step=2)[0] > 0.5
 
 
 def test_morans_i_without_neighbours_is_undefined():

@@ -52,6 +52,21 @@ def test_off_tissue_is_gray_and_only_there(split):
     assert panel > 10_000
 
 
+def test_hexagons_are_drawn_where_they_lie(split):
+    # Ten rows of hexagons are 9 x 0.866 + 1.155 pitches high and 10.5 wide; of squares, 10 and 10.
+    values = np.ones((1, 10, 10), np.float32)
+    areas = []
+    for lattice in ("square", "hexagonal"):
+        measured, _ = split(values, tissue=np.zeros((10, 10), bool), lattice=lattice)
+        gray = (pixels(section_figure(measured, values, genes=("G0",))) == OFF_TISSUE_RGB).all(axis=2)
+        # The first panel ends where columns without gray begin.
+        first = np.flatnonzero(gray.any(axis=0))[0]
+        width = np.flatnonzero(~gray[:, first:].any(axis=0))[0]
+        areas.append((np.ptp(np.flatnonzero(gray.any(axis=1))) + 1) / width)
+    assert areas[0] == pytest.approx(1, abs=0.02)
+    assert areas[1] == pytest.approx(8.949 / 10.5, abs=0.02)
+
+
 def test_what_an_imputation_says_off_tissue_is_not_drawn(split_counts, counts):
     measured, held_out = split_counts(counts)
     imputed = Mean().impute(measured)

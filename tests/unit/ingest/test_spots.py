@@ -6,6 +6,8 @@ import pytest
 from s2s.errors import InputError
 from s2s.ingest.lattice_fit import fit_sites
 from s2s.ingest.readers import read_section
+from s2s.lattice.geometry import positions
+from s2s.lattice.sampling import sampled_positions
 
 PITCH = 100.0
 ROW_UM = 100.0 * sqrt(3) / 2
@@ -98,6 +100,39 @@ def test_stride_two_makes_the_grid_twice_as_fine(write_h5ad, make_source, phase,
     assert section.meta.origin_um == pytest.approx((-25 - 50 * phase[1], -25 - 50 * phase[0]))
 
 
+@pytest.mark.parametrize(
+    ("phase", "observed"),
+    [
+        # Drawn as they lie: odd rows half a bin to the right.
+        pytest.param((0, 0), ["x . x . .", " . . . . .", ". x . x .", " . . . . ."], id="phase 0 0"),
+        pytest.param((0, 1), [". x . x .", " . . . . .", ". . x . x", " . . . . ."], id="phase 0 1"),
+        pytest.param((1, 0), [". . . . .", " x . x . .", ". . . . .", " . x . x ."], id="phase 1 0"),
+        pytest.param((1, 1), [". . . . .", " . x . x .", ". . . . .", " . . x . x"], id="phase 1 1"),
+    ],
+)
+def test_stride_two_makes_a_hexagonal_grid_twice_as_fine(write_h5ad, make_source, phase, observed):
+    _, spots = hexagonal(2, 2, shifted_parity=1)
+    section = read_section(
+        make_source(write_h5ad(np.ones((4, 1), int), spots + 300), "spots", PITCH, shape="hexagonal", stride=2, phase=phase)
+    )
+    drawn = [" " * (y % 2) + " ".join("x" if cell else "." for cell in row) for y, row in enumerate(section.observed)]
+    assert drawn == observed
+    assert section.meta.pitch_um == 50.0
+    assert not np.any(section.observed & ~sampled_positions(section.meta.shape, 2, phase, "hexagonal"))
+    # The blocks of the four spots, each a rhombus of four bins, do not depend on where in its block a spot lies.
+    np.testing.assert_array_equal(section.tissue.astype(int), [[1, 1, 1, 1, 0], [1, 1, 1, 1, 0], [0, 1, 1, 1, 1], [0, 1, 1, 1, 1]])
+    # Every spot is where it was.
+    x_um, y_um = section.meta.origin_um
+    centres = positions(section.meta.shape, "hexagonal")[section.observed] * 50 + (y_um + 25 * sqrt(3) / 2, x_um + 25)
+    np.testing.assert_allclose(centres, spots[:, ::-1] + 300)
+
+
+def test_a_hole_between_hexagonal_spots_stays_one(write_h5ad, make_source):
+    _, spots = hexagonal(2, 2, shifted_parity=1)
+    section = read_section(make_source(write_h5ad(np.ones((3, 1), int), spots[[0, 2, 3]]), "spots", PITCH, shape="hexagonal", stride=2))
+    np.testing.assert_array_equal(section.tissue.astype(int), [[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [0, 1, 1, 1, 1], [0, 1, 1, 1, 1]])
+
+
 def test_a_spot_without_counts_is_no_tissue(write_h5ad, make_source):
     path = write_h5ad(np.array([[1], [0], [2]]), [[0, 0], [100, 0], [200, 0]])
     section = read_section(make_source(path, "spots", PITCH))
@@ -116,9 +151,6 @@ def test_a_spot_without_counts_is_no_tissue(write_h5ad, make_source):
         pytest.param([[0, 0], [100, 0], [0, 0], [100, 0]], {}, "c0, c2 share row 0, column 0 .2 such sites", id="every spot twice"),
         pytest.param([[0, 0], [55, 0], [110, 0], [165, 0]], {}, "100 um apart, they are 55 um apart.*--pitch-um 55", id="wrong pitch"),
         pytest.param([[5, 5]] * 4, {}, "lie at one point", id="one site"),
-        pytest.param(
-            [[0, 0], [100, 0], [0, 100], [100, 100]], {"shape": "hexagonal", "stride": 2}, "stride 1 on a hexagonal", id="fine hexagons"
-        ),
     ],
 )
 def test_bad_spots_are_refused(write_h5ad, make_source, positions, options, words):

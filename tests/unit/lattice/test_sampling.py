@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from s2s.lattice.geometry import LatticeShape
 from s2s.lattice.sampling import anchored, choose_positions, sampled_positions
 
 
@@ -19,8 +20,24 @@ def test_one_phase_of_the_lattice_is_marked(stride: int, phase: tuple[int, int],
     assert ["".join("x" if cell else "." for cell in row) for row in marked] == expected
 
 
-def test_the_four_phases_of_stride_2_cover_every_bin_once() -> None:
-    total = sum(sampled_positions((5, 7), 2, (y, x)).astype(int) for y in (0, 1) for x in (0, 1))
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        # Drawn as they lie: odd rows half a bin to the right.
+        pytest.param((0, 0), ["x . x .", " . . . .", ". x . x", " . . . .", "x . x ."], id="even-even"),
+        pytest.param((1, 0), [". . . .", " x . x .", ". . . .", " . x . x", ". . . ."], id="odd-rows"),
+        pytest.param((0, 1), [". x . x", " . . . .", "x . x .", " . . . .", ". x . x"], id="odd-columns"),
+        pytest.param((1, 1), [". . . .", " . x . x", ". . . .", " x . x .", ". . . ."], id="odd-odd"),
+    ],
+)
+def test_one_phase_of_a_hexagonal_lattice_is_one_of_twice_the_pitch(phase: tuple[int, int], expected: list[str]) -> None:
+    marked = sampled_positions((5, 4), 2, phase, "hexagonal")
+    assert [" " * (y % 2) + " ".join("x" if cell else "." for cell in row) for y, row in enumerate(marked)] == expected
+
+
+@pytest.mark.parametrize("lattice", [pytest.param("square", id="square"), pytest.param("hexagonal", id="hexagonal")])
+def test_the_four_phases_of_stride_2_cover_every_bin_once(lattice: LatticeShape) -> None:
+    total = sum(sampled_positions((5, 7), 2, (y, x), lattice).astype(int) for y in (0, 1) for x in (0, 1))
     np.testing.assert_array_equal(total, np.ones((5, 7), int))
 
 

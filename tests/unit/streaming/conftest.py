@@ -21,18 +21,18 @@ SETTINGS = Settings()
 def make_section() -> MakeSection:
     """Store values `(gene, y, x)` as a section with everything filled in that a test does not care about."""
 
-    def make(values, *, genes=None, tissue=None, observed=None, valid=None, stride=1, phase=(0, 0)) -> Section:
+    def make(values, *, genes=None, tissue=None, observed=None, valid=None, stride=1, phase=(0, 0), shape="square") -> Section:
         array = np.asarray(values)
-        shape = array.shape[1:]
-        on_tissue = np.ones(shape, np.bool_) if tissue is None else np.asarray(tissue, np.bool_)
+        size = array.shape[1:]
+        on_tissue = np.ones(size, np.bool_) if tissue is None else np.asarray(tissue, np.bool_)
         masks = Masks(
             tissue=on_tissue,
             observed=on_tissue if observed is None else np.asarray(observed, np.bool_),
-            valid=np.ones(shape, np.bool_) if valid is None else np.asarray(valid, np.bool_),
+            valid=np.ones(size, np.bool_) if valid is None else np.asarray(valid, np.bool_),
         )
         meta = SectionMeta(
-            id="tiny", tissue="test", organism="test", technology="synthetic", pitch_um=25, shape=shape, num_genes=len(array),
-            lattice=Lattice(stride=stride, phase=phase), values="counts" if array.dtype.kind in "ui" else "log1p",
+            id="tiny", tissue="test", organism="test", technology="synthetic", pitch_um=25, shape=size, num_genes=len(array),
+            lattice=Lattice(shape=shape, stride=stride, phase=phase), values="counts" if array.dtype.kind in "ui" else "log1p",
             source="test", input_sha256="0" * 64, code_version="0",
         )  # fmt: skip
         uri = f"memory://streaming/{secrets.token_hex(6)}"
@@ -47,10 +47,10 @@ def make_section() -> MakeSection:
 def make_measured() -> MakeMeasured:
     """Measure one phase of a known map `(gene, y, x)`, everything on tissue unless told otherwise."""
 
-    def make(values, *, phase=(0, 0), tissue=None) -> Measured:
+    def make(values, *, phase=(0, 0), tissue=None, lattice="square") -> Measured:
         array = np.asarray(values, np.float32)
         on_tissue = np.ones(array.shape[1:], np.bool_) if tissue is None else np.asarray(tissue, np.bool_)
-        observed = on_tissue & sampled_positions(on_tissue.shape, 2, phase)
+        observed = on_tissue & sampled_positions(on_tissue.shape, 2, phase, lattice)
         return Measured(
             expression=np.where(observed, array, np.float32(np.nan)),
             observed=observed,
@@ -59,6 +59,7 @@ def make_measured() -> MakeMeasured:
             stride=2,
             phase=phase,
             pitch_um=25,
+            lattice=lattice,
         )
 
     return make

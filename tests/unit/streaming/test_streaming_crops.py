@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from s2s.errors import InputError
+from s2s.lattice.geometry import positions
 from s2s.lattice.measured import HeldOut, without
 from s2s.lattice.sampling import sampled_positions
 from s2s.streaming.sections import DenseWindows, SampledWindows
@@ -97,6 +98,35 @@ def test_each_window_is_of_its_own_gene(make_measured):
     crops = source.crop(Windows(gene=np.array([2, 0, 1]), y=nowhere, x=nowhere, symmetry=nowhere), 2)
     assert source.num_genes == 3
     np.testing.assert_array_equal(crops.values[:, 0, 0], [3, 1, 2])
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_windows_of_hexagons_hold_neighbours(make_measured, phase):
+    shape = (9, 8)
+    source = SampledWindows(make_measured(numbered(shape), phase=phase, lattice="hexagonal"), 1.0)
+    crops = source.crop(every_window(source.places(SIDE, 0)), SIDE)
+    sampled = sampled_positions(shape, 2, phase, "hexagonal")
+    assert set(np.unique(crops.values)) - {0} == set(numbered(shape)[0][sampled])
+    whole = crops.values[crops.known.all(axis=(1, 2))].astype(int) - 1
+    assert len(whole) >= 8
+    places = positions(shape, "hexagonal").reshape(-1, 2)
+    # Whatever the symmetry: sites side by side lie two pitches apart, and so do those of one diagonal.
+    for one, other in (((0, 0), (0, 1)), ((0, 0), (1, 0)), ((0, 1), (1, 0))):
+        gaps = places[whole[:, *one]] - places[whole[:, *other]]
+        np.testing.assert_allclose(np.hypot(*gaps.T), 2)
+
+
+def test_dense_windows_of_hexagons_hold_neighbours(make_measured):
+    shape = (9, 8)
+    measured = make_measured(numbered(shape), lattice="hexagonal")
+    held = ~measured.observed
+    truth = HeldOut(expression=np.where(held, numbered(shape), np.float32(np.nan)), positions=held)
+    source = DenseWindows(measured, truth, 1.0)
+    crops = source.crop(every_window(source.places(SIDE, 0)), SIDE)
+    whole = crops.values[crops.known.all(axis=(1, 2))].astype(int) - 1
+    assert set(np.unique(whole)) - set(np.flatnonzero(measured.observed)), "the leak, as on a square lattice"
+    places = positions(shape, "hexagonal").reshape(-1, 2)
+    np.testing.assert_allclose(np.hypot(*(places[whole[:, 0, 1]] - places[whole[:, 1, 0]]).T), 2)
 
 
 def split(make_measured, shape, tissue=None):

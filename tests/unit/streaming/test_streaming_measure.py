@@ -57,6 +57,14 @@ def test_each_phase_has_its_own_constant(make_section, phase, gene_a):
     assert measured.phase == phase
 
 
+def test_a_hexagonal_section_is_sampled_on_a_hexagonal_lattice(make_section):
+    # Row 2 lies a whole bin further along the diagonal than row 0: there the odd columns are sampled.
+    section = make_section(np.ones((1, 3, 4), np.uint16), shape="hexagonal")
+    measured = measure(section, sampling(), EVERY_GENE)
+    np.testing.assert_array_equal(measured.observed.astype(int), [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 1]])
+    assert measured.lattice == "hexagonal"
+
+
 def test_held_out_is_the_rest_normalised_with_the_constant_of_observed_bins(make_section):
     section = make_section(COUNTS)
     truth = held_out(section, measure(section, sampling(), EVERY_GENE))

@@ -5,19 +5,24 @@ positions without tissue do not pull the estimate to zero; the spline's overshoo
 demand. The price: where the interpolated mask is small the quotient is unstable, hence 0 below `MIN_WEIGHT`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 from scipy import ndimage
 
 from s2s.errors import ShapeError
-from s2s.lattice.measured import Measured
+from s2s.evaluation.baselines import hexagonal
+from s2s.lattice.geometry import from_axial
+from s2s.lattice.measured import Measured, on_axial_grid
 
 MIN_WEIGHT = 0.05
 """Smallest magnitude of the interpolated mask that is divided by. Source: the project's protocol."""
 
 Field = Float32[np.ndarray, "gene y x"]
+Interpolation = Callable[[hexagonal.Plane, hexagonal.Coordinates], hexagonal.Values]
+"""From values of the sampled lattice and coordinates on it to values there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +32,21 @@ class Nearest:
     name: str = "nearest"
 
     def impute(self, measured: Measured) -> Field:
-        """Return the value of each position's nearest observed bin, log1p units; ties go as scipy's distance transform breaks them."""
+        """Return the value of each position's nearest observed bin, log1p units.
+
+        Ties go as scipy's distance transform breaks them; on a hexagonal lattice, where every position lies half-way between two
+        samples, to the first bin in reading order.
+        """
+        if measured.lattice == "hexagonal":
+            rows, columns = hexagonal.nearest_observed(measured.observed)
+            return np.ascontiguousarray(measured.expression[:, rows, columns])
         rows, columns = ndimage.distance_transform_edt(~measured.observed, return_distances=False, return_indices=True)
         return np.ascontiguousarray(measured.expression[:, rows, columns])
 
 
 @dataclass(frozen=True, slots=True)
 class Bilinear:
-    """Order-1 spline through the sampled lattice, mask-normalised."""
+    """Order-1 spline through the sampled lattice, mask-normalised; linear on triangles where it is hexagonal."""
 
     name: str = "bilinear"
 
@@ -44,12 +56,15 @@ class Bilinear:
         Raises:
             ShapeError: an observed bin lies off the section's lattice.
         """
-        return _spline(measured, order=1)
+        return _interpolated(measured, _bilinear, hexagonal.linear)
 
 
 @dataclass(frozen=True, slots=True)
 class Bicubic:
-    """Order-3 spline through the sampled lattice, mask-normalised; may overshoot below zero."""
+    """Order-3 spline through the sampled lattice, mask-normalised; may overshoot below zero.
+
+    Where the lattice is hexagonal, the mean of three splines: `baselines.hexagonal` says why.
+    """
 
     name: str = "bicubic"
 
@@ -59,10 +74,16 @@ class Bicubic:
         Raises:
             ShapeError: an observed bin lies off the section's lattice.
         """
-        return _spline(measured, order=3)
+        return _interpolated(measured, _bicubic, hexagonal.cubic)
 
 
-def _spline(measured: Measured, *, order: int) -> Field:
+def _interpolated(measured: Measured, on_square: Interpolation, on_hexagons: Interpolation) -> Field:
+    if measured.lattice == "square":
+        return _on_array(measured, on_square)
+    return from_axial(_on_array(on_axial_grid(measured), on_hexagons), measured.observed.shape, measured.stride)
+
+
+def _on_array(measured: Measured, interpolate: Interpolation) -> Field:
     (first_y, first_x), stride = measured.phase, measured.stride
     lattice = (slice(first_y, None, stride), slice(first_x, None, stride))
     sampled = measured.observed[lattice]
@@ -74,16 +95,24 @@ def _spline(measured: Measured, *, order: int) -> Field:
         )
     rows, columns = np.indices(measured.observed.shape)
     coordinates = np.stack([(rows - first_y) / stride, (columns - first_x) / stride])
-    weight = _interpolate(sampled.astype(np.float64), coordinates, order)
+    weight = interpolate(sampled.astype(np.float64), coordinates)
     is_near = np.abs(weight) > MIN_WEIGHT
     imputed = np.zeros_like(measured.expression)
     for gene, plane in enumerate(measured.expression):
         values = np.where(sampled, plane[lattice], 0.0).astype(np.float64)
-        np.divide(_interpolate(values, coordinates, order), weight, out=imputed[gene], where=is_near, casting="same_kind")
+        np.divide(interpolate(values, coordinates), weight, out=imputed[gene], where=is_near, casting="same_kind")
     return imputed
 
 
-def _interpolate(plane: Float64[np.ndarray, "a b"], coordinates: Float64[np.ndarray, "2 y x"], order: int) -> Float64[np.ndarray, "y x"]:
+def _bilinear(plane: hexagonal.Plane, coordinates: hexagonal.Coordinates) -> hexagonal.Values:
+    return _spline(plane, coordinates, order=1)
+
+
+def _bicubic(plane: hexagonal.Plane, coordinates: hexagonal.Coordinates) -> hexagonal.Values:
+    return _spline(plane, coordinates, order=3)
+
+
+def _spline(plane: hexagonal.Plane, coordinates: hexagonal.Coordinates, *, order: int) -> hexagonal.Values:
     # mode "nearest" repeats the edge: held-out rows before the first and after the last sampled one have no second neighbour.
     interpolated: np.ndarray = ndimage.map_coordinates(plane, coordinates, order=order, mode="nearest")
     return interpolated

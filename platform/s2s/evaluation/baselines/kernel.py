@@ -8,9 +8,10 @@ that bias is the price of never looking at a held-out bin, and the protocol's ro
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
-from s2s.evaluation.baselines.smoothing import at, gaussian_weights, smooth, support, weighted_mean
+from s2s.evaluation.baselines.smoothing import ALONE, at, gaussian_weights, in_one_row, pair_weights, smooth, support, weighted_mean
+from s2s.lattice.geometry import positions
 from s2s.lattice.measured import Measured
 
 BANDWIDTHS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
@@ -37,7 +38,7 @@ class GaussianKernel:
         """Smooth with the chosen bandwidth, log1p units; the mean of observed bins where none is within reach."""
         bandwidth = self.choose_bandwidth(measured)
         mean = measured.expression[:, measured.observed].mean(axis=1)[:, None, None]
-        imputed = smooth(measured.expression - mean, measured.observed, bandwidth)
+        imputed = smooth(measured.expression - mean, measured.observed, bandwidth, measured.lattice)
         imputed += mean
         return imputed
 
@@ -50,10 +51,8 @@ class GaussianKernel:
         num_observed = int(measured.observed.sum())
         if num_observed < 2:
             return self.bandwidths[0]
-        rows, columns = support(measured.observed)
-        observed = measured.observed[np.ix_(rows, columns)]
-        values = at(measured.expression, rows, columns)
-        weights = [(gaussian_weights(rows, rows, b), gaussian_weights(columns, columns, b)) for b in self.bandwidths]
+        values, observed = _compact(measured)
+        weights = [_weights(measured, bandwidth) for bandwidth in self.bandwidths]
         fold = np.full(observed.shape, -1)
         fold[observed] = np.random.default_rng(self.seed).permutation(num_observed) % self.num_folds
         errors = np.zeros(len(self.bandwidths))
@@ -66,3 +65,20 @@ class GaussianKernel:
                 estimate = weighted_mean(deviations, kept, weights_y, weights_x)[:, hidden]
                 errors[candidate] += float(np.square(estimate - truth, dtype=np.float64).sum())
         return self.bandwidths[int(errors.argmin())]
+
+
+def _compact(measured: Measured) -> tuple[Float32[np.ndarray, "gene a b"], Bool[np.ndarray, "a b"]]:
+    """Expression without what the weights do not need: empty rows and columns, or on a hexagonal grid every unobserved bin."""
+    if measured.lattice == "hexagonal":
+        return in_one_row(measured.expression, measured.observed)
+    rows, columns = support(measured.observed)
+    return at(measured.expression, rows, columns), measured.observed[np.ix_(rows, columns)]
+
+
+def _weights(measured: Measured, bandwidth: float) -> tuple[Float32[np.ndarray, "a a"], Float32[np.ndarray, "b b"]]:
+    """Weights along the two axes of what `_compact` gives."""
+    if measured.lattice == "hexagonal":
+        places = positions(measured.observed.shape, measured.lattice)[measured.observed]
+        return ALONE, pair_weights(places, places, bandwidth)
+    rows, columns = support(measured.observed)
+    return gaussian_weights(rows, rows, bandwidth), gaussian_weights(columns, columns, bandwidth)

@@ -35,7 +35,7 @@ class LowRankGaussian:
         scores, loadings = leading_factors(bins - mean, self.rank)
         factors = np.zeros((scores.shape[1], *measured.observed.shape), np.float32)
         factors[:, measured.observed] = scores.T
-        smoothed = smooth(factors, measured.observed, self.bandwidth)
+        smoothed = smooth(factors, measured.observed, self.bandwidth, measured.lattice)
         imputed = np.tensordot(loadings.T.astype(np.float32), smoothed, axes=1)
         imputed += mean.astype(np.float32)[:, None, None]
         return np.maximum(imputed, 0, out=imputed)

@@ -14,8 +14,8 @@ from matplotlib.colors import Normalize
 from s2s.errors import MissingError
 from s2s.evaluation import metrics
 from s2s.evaluation.plots.canvas import INK, blank, to_png
-from s2s.evaluation.plots.maps import Panel, add_colour_bar, add_note, add_scale_bar, draw_map
-from s2s.evaluation.protocol import MARKERS
+from s2s.evaluation.plots.maps import Panel, add_colour_bar, add_note, add_scale_bar, draw_map, extent
+from s2s.evaluation.protocol import MARKERS, gene_blocks
 from s2s.lattice.measured import HeldOut, Measured
 
 NUM_GENES = 4
@@ -52,8 +52,8 @@ def section_figure(
     rows = [measured.genes.index(name) for name in names]
     panels = _panels(measured, imputed, held_out, rows)
     accuracy = _accuracy(imputed, held_out, rows)
-    height, width = measured.tissue.shape
-    panel_height = PANEL_INCHES * min(max(height / width, 0.3), 1.8)
+    left, right, top, bottom = extent(measured)
+    panel_height = PANEL_INCHES * min(max((bottom - top) / (right - left), 0.3), 1.8)
     num_bars = len(panels) // 2
     figure = blank(PANEL_INCHES * len(panels) + BAR_INCHES * num_bars + 0.5, (panel_height + 0.1) * len(rows) + 0.9)
     axes = figure.subplots(len(rows), len(panels), squeeze=False)
@@ -77,9 +77,12 @@ def choose_genes(measured: Measured, limit: int = NUM_GENES) -> tuple[str, ...]:
         measured: Only observed bins are looked at, so that the truth chooses no figure.
         limit: How many at most.
     """
-    (first_y, first_x), stride = measured.phase, measured.stride
-    lattice = (slice(first_y, None, stride), slice(first_x, None, stride))
-    structure = metrics.morans_i(measured.expression[:, *lattice], measured.observed[lattice])
+    structure = np.concatenate(
+        [
+            metrics.morans_i(measured.expression[block], measured.observed, measured.lattice, measured.stride)
+            for block in gene_blocks(len(measured.genes))
+        ]
+    )
     order = sorted(range(len(measured.genes)), key=lambda gene: (measured.genes[gene] not in MARKERS, -structure[gene]))
     return tuple(measured.genes[gene] for gene in order[:limit])
 
