@@ -127,7 +127,7 @@ class BenchmarkCell(Document):
 
     kind: Literal["benchmark_cell"] = "benchmark_cell"
     version: Literal[1] = 1
-    key: str = Field(pattern=KEY, description="hash of code version, method, sampling and data; labels and resources are left out")
+    key: str = Field(pattern=KEY, description="hash of code, method, sampling and data; labels and resources are left out")
     section: Uri = Field(description="URI of the section")
     genes: GeneConfig
     phase: Phase

@@ -53,7 +53,7 @@ BENCHMARK = """\
 
 A benchmark compares methods on fully measured sections: every section is sampled at every phase, every method imputes it, and what is
 held out judges all of them alike. A cell is one method on one phase of one section with one seed; it runs in a process of its own
-(a Ray task, or with `--local` one after another on this machine) and is stored under a hash of code version, method, sampling and data.
+(a Ray task, or with `--local` one after another on this machine) and is stored under a hash of code, method, sampling and data.
 So the same command resumes after any interruption, two benchmarks share the cells they have in common, and `--again` forgets them.
 
 ```yaml
@@ -76,7 +76,7 @@ Into `out/NAME/` come `table.md`, `table.parquet` (a line per row), `cells.parqu
 `accuracy_cost.png`, `genes.png` and `moran.png` (gene by gene, beside the best rival), `distance.png`, and `coverage.png` where a
 method gives intervals. A method that cannot work on a section has a dash and a note, and stops no other. Peak memory is that of
 the cell's whole process, the interpreter and its libraries included. Seconds are comparable where cells do not share cores: with
-`--local`, or on a cluster whose nodes run one cell each. A change of code without a change of version keeps its cells; say `--again`.
+`--local`, or on a cluster whose nodes run one cell each.
 
 ### Every key of a benchmark
 

@@ -16,6 +16,7 @@ from s2s.contracts.run import SamplingConfig
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError
 from s2s.evaluation.baselines import baseline_named
+from s2s.recipes.benchmark.fingerprint import code_fingerprint
 from s2s.recipes.methods import is_trained
 from s2s.recipes.run import SECTION_IN_KEY, Progress, Run, silent
 from s2s.recipes.sources import open_run, open_source
@@ -124,12 +125,18 @@ def _cells(
             continue
         resolved = network_run(method, cell)
         run = replace(run, config=resolved) if run else open_run(resolved, settings, silent)
-        yield cell.model_copy(update={"key": _digest({"cell": 1, "run": run.key}), "network": resolved, "resources": resolved.resources})
+        yield cell.model_copy(
+            update={
+                "key": _digest({"code": code_fingerprint(is_network=True), "run": run.key}),
+                "network": resolved,
+                "resources": resolved.resources,
+            }
+        )
 
 
 def _baseline_key(section: Section, wanted: BenchmarkSection, name: str, phase: Phase, seed: int) -> str:
     what = {
-        "code": __version__,
+        "code": [__version__, code_fingerprint(is_network=False)],
         "baseline": name,
         "genes": wanted.genes.model_dump(mode="json"),
         "phase": phase,
