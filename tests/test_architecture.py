@@ -16,7 +16,7 @@ import pytest
 import typer
 import typer.main
 
-from s2s.contracts.reference import reference_text, run_rows, settings_rows
+from s2s.contracts.reference import benchmark_rows, reference_text, run_rows, settings_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "platform" / "s2s"
@@ -295,6 +295,11 @@ def test_every_verb_is_documented() -> None:
 def test_every_field_of_a_run_is_documented() -> None:
     text = documentation()
     assert [row.key for row in run_rows() if not row.description or f"`{row.key}`" not in text] == []
+
+
+def test_every_field_of_a_benchmark_is_documented() -> None:
+    text = documentation()
+    assert [row.key for row in benchmark_rows() if not row.description or f"`{row.key}`" not in text] == []
 
 
 def test_every_setting_is_documented() -> None:

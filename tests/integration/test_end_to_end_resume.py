@@ -12,8 +12,9 @@ import pytest
 from s2s.contracts.loading import load_run_config
 from s2s.contracts.run import RunReport
 from s2s.contracts.settings import Settings, load_settings
+from s2s.contracts.synthetic import SyntheticTissue
 from s2s.ingest.store import store_section
-from s2s.ingest.synthetic import SyntheticTissue, make_synthetic
+from s2s.ingest.synthetic import make_synthetic
 from s2s.recipes.single_shot import single_shot
 from s2s.storage.checkpoints import read_checkpoint
 from s2s.storage.location import join

@@ -13,6 +13,7 @@ import typer
 from s2s import __version__, errors, logs
 from s2s.cli import ingest as ingest_verbs
 from s2s.cli import stack as stack_verbs
+from s2s.cli.benchmark import benchmark
 from s2s.cli.demo import demo
 from s2s.cli.doctor import doctor
 from s2s.cli.impute import impute
@@ -39,6 +40,7 @@ app.add_typer(ingest_verbs.app, name="ingest")
 app.command("train")(train)
 app.command("impute")(impute)
 app.command("score")(score)
+app.command("benchmark")(benchmark)
 app.command("models")(models)
 app.add_typer(stack_verbs.app, name="stack")
 app.command("doctor")(doctor)

@@ -135,8 +135,9 @@ def synthetic(
 ) -> None:
     """Make a synthetic section, labelled so everywhere, and store it."""
     from s2s.contracts.loading import validate
+    from s2s.contracts.synthetic import SyntheticTissue
     from s2s.ingest.store import refuse_existing_section, store_section
-    from s2s.ingest.synthetic import SyntheticTissue, make_synthetic
+    from s2s.ingest.synthetic import make_synthetic
 
     options = {"kind": kind, "height": height, "width": width, "num_genes": genes, "median_total": median_total, "seed": seed}
     tissue = validate(SyntheticTissue, options if id is None else {**options, "id": id}, where="the set of options")

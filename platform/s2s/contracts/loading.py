@@ -1,15 +1,16 @@
 """How a YAML and its `--set` overrides become a validated document; the messages are written for the one who wrote the YAML."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from s2s.contracts.run import RunConfig
+from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, NetworkMethod
+from s2s.contracts.run import GeneConfig, RunConfig
 from s2s.errors import ConfigError, MissingError
 
 MAX_YAML_BYTES = 1_000_000
@@ -36,6 +37,73 @@ def load_run_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
     if isinstance(preset, str):
         tree = merge(read_preset(preset), tree)
     return validate(RunConfig, tree, where=str(path))
+
+
+VARIED = ("kind", "version", "name", "preset", "section", "genes", "seed", "tracking", "sampling.phase")
+"""Keys of a run that a benchmark fills in itself."""
+
+
+def load_benchmark_config(path: Path, overrides: Iterable[str] = ()) -> BenchmarkConfig:
+    """Resolve a benchmark's YAML: the file, then `a.b=value` overrides in order; `sections.0.genes.limit=20` reaches into lists.
+
+    Args:
+        path: The YAML file.
+        overrides: Each `dotted.key=value`; the value is read as YAML.
+
+    Raises:
+        MissingError: no such file, or a method's preset is not there.
+        ConfigError: not YAML, an unknown key (the nearest valid one is named) or a value out of range, in the benchmark
+            or in what a network's preset and overrides add up to.
+
+    Reads:
+        `path`, and the presets that its networks name.
+    """
+    config = validate(BenchmarkConfig, merge(read_yaml(path), parse_overrides(overrides)), where=str(path))
+    for method in config.methods:
+        if isinstance(method, NetworkMethod):
+            check_network(method, where=str(path))
+    return config
+
+
+def check_network(method: NetworkMethod, *, where: str) -> None:
+    """Refuse a network that could not be run, before any work is done.
+
+    Raises:
+        MissingError: no such preset.
+        ConfigError: a key that is unknown, out of range, or filled in by the benchmark.
+    """
+    tree: Mapping[str, Any] = method.set
+    for key in VARIED:
+        head, _, rest = key.partition(".")
+        if head in tree and (not rest or rest in (tree[head] or ())):
+            raise ConfigError(
+                f"expected in the set of method {method.name!r} of {where} only what makes it another method, got {key}, "
+                "which the benchmark fills in; say it beside methods instead"
+            )
+    network_run(method, BenchmarkCell(key="0" * 16, section="any", genes=GeneConfig(), phase=(0, 0), seed=0, method=method.name))
+
+
+def network_run(method: NetworkMethod, cell: BenchmarkCell) -> RunConfig:
+    """Resolve the run that a network is in one cell of a benchmark: preset, its overrides, then what the cell says.
+
+    Raises:
+        MissingError: no such preset.
+        ConfigError: an unknown key or a value out of range.
+    """
+    tree: Tree = {} if method.preset is None else read_preset(method.preset)
+    given: Tree = {
+        "kind": "run",
+        "version": 1,
+        "name": "benchmark",
+        "preset": method.preset,
+        "section": cell.section,
+        "genes": cell.genes.model_dump(),
+        "sampling": {"phase": cell.phase},
+        "seed": cell.seed,
+        "tracking": {"register_model": False},
+    }
+    resources = {"resources": cell.resources.model_dump()}
+    return validate(RunConfig, merge(merge(merge(tree, resources), method.set), given), where=f"method {method.name!r}")
 
 
 def read_yaml(path: Path) -> Tree:
@@ -93,12 +161,23 @@ def parse_overrides(overrides: Iterable[str]) -> Tree:
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    """Lay `over` on `under`: mappings are merged key by key, everything else is replaced."""
+    """Lay `over` on `under`: mappings are merged key by key, everything else is replaced.
+
+    A mapping of numbers laid on a list is merged item by item: `{"0": {"a": 1}}` reaches into its first item.
+    """
     merged = dict(under)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(old, list) and isinstance(value, Mapping) and _are_places(value, len(old)):
+            items = merge({str(place): item for place, item in enumerate(old)}, value)
+            merged[key] = list(items.values())
+        else:
+            merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
+
+
+def _are_places(keys: Mapping[str, Any], length: int) -> bool:
+    return bool(keys) and all(key.isdecimal() and str(int(key)) == key and int(key) < length for key in keys)
 
 
 def validate(model: type[M], tree: Mapping[str, Any], *, where: str) -> M:
@@ -110,7 +189,9 @@ def validate(model: type[M], tree: Mapping[str, Any], *, where: str) -> M:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        lines = [_fault(model, dict(item)) for item in error.errors(include_url=False)]
+        # pydantic also calls a list too short whose only items are faulty.
+        faults = [item for item in error.errors(include_url=False) if item["type"] != "too_short" or not item["input"]]
+        lines = [_fault(model, dict(item)) for item in faults]
         raise ConfigError(f"{where} is not a valid {model.__name__}:\n  " + "\n  ".join(lines)) from None
 
 
@@ -141,22 +222,25 @@ def _fault(model: type[BaseModel], item: Tree) -> str:
 
 def _walk(model: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | None, list[str]]:
     here: type[BaseModel] | None = model
+    choices: list[type[BaseModel]] = []
     keys: list[str] = []
     for part in path:
         if here is not None and part in here.model_fields:
             keys.append(part)
-            here = _model_in(here.model_fields[part].annotation)
+            choices = list(_models_in(here.model_fields[part].annotation))
+            here = choices[0] if choices else None
         elif part.isdigit():
             keys.append(part)
+        else:
+            here = next((choice for choice in choices if choice.__name__ == part), here)
     return here, keys
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, Annotated) or get_args(annotation):
-        return next((found for arg in get_args(annotation) if (found := _model_in(arg))), None)
-    return None
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
 
 
 def _nearest(word: str, known: list[str]) -> str:

@@ -5,11 +5,13 @@ not repeated here: a field without one is a fault of its contract.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from s2s.contracts.benchmark import BenchmarkConfig
 from s2s.contracts.run import RunConfig
 from s2s.contracts.settings import Settings
 
@@ -20,12 +22,15 @@ INTRODUCTION = """\
 <!-- Written by `make schemas` from platform/s2s/contracts/reference.py; edit there. -->
 # Jobs: what to run
 
-One YAML is one run: one section, one network, one candidate for its tissue's model. It holds no logic.
+One YAML is one run (one section, one network, one candidate for its tissue's model) or one benchmark (many sections and methods,
+one table). It holds no logic.
 
 ```bash
 s2s train jobs/breast_xenium.yaml                                  # on the stack: Ray, S3, MLflow
 s2s train jobs/breast_xenium.yaml --local                          # no server: files, SQLite, this process
 s2s train jobs/breast_xenium.yaml --set training.max_minutes=2 --set genes.limit=20
+s2s benchmark jobs/benchmark_small.yaml --local                    # a minute: a synthetic section, five methods
+s2s benchmark jobs/benchmark.yaml                                  # the table of the main README
 ```
 
 A YAML starts from its preset (`presets/laptop.yaml`, `presets/paper.yaml`), overrides what it needs, and `--set` overrides the YAML;
@@ -43,12 +48,51 @@ section: my-section        # an id that `s2s ingest section` stored, a URI, or a
 ```
 """
 
+BENCHMARK = """\
+## Benchmarks
+
+A benchmark compares methods on fully measured sections: every section is sampled at every phase, every method imputes it, and what is
+held out judges all of them alike. A cell is one method on one phase of one section with one seed; it runs in a process of its own
+(a Ray task, or with `--local` one after another on this machine) and is stored under a hash of code, method, sampling and data.
+So the same command resumes after any interruption, two benchmarks share the cells they have in common, and `--again` forgets them.
+
+```yaml
+kind: benchmark
+version: 1
+name: my-first-benchmark
+sections:
+  - section: breast-1                                      # an id of the atlas, a URI, or a file with how to read it
+  - section: {kind: glands, id: synthetic-a, height: 48}   # or synthetic tissue, made on first use
+    genes: {limit: 50}
+methods:
+  - nearest                                                # a baseline by its name: zero, median, mean, nearest, bilinear, ...
+  - svd_gaussian
+  - {name: ours, preset: laptop}                           # a network: a label, a preset, and what is different
+  - {name: one cascade, preset: laptop, set: {network: {cascades: 1}}}
+```
+
+`--set` reaches into lists by number: `--set sections.0.section.file=/where/it/lies`, `--set methods.2.set.training.max_steps=200`.
+Into `out/NAME/` come `table.md`, `table.parquet` (a line per row), `cells.parquet` (a line per cell), `report.json`, and the figures
+`accuracy_cost.png`, `genes.png` and `moran.png` (gene by gene, beside the best rival), `distance.png`, and `coverage.png` where a
+method gives intervals. A method that cannot work on a section has a dash and a note, and stops no other. Peak memory is that of
+the cell's whole process, the interpreter and its libraries included. Seconds are comparable where cells do not share cores: with
+`--local`, or on a cluster whose nodes run one cell each.
+
+### Every key of a benchmark
+
+N stands for a place in a list, from 0.
+"""
+
 SETTINGS = """\
 ## Settings
 
 Where the servers are and who we are to them. They come from the environment, then from `$S2S_HOME/stack.env`, which `s2s stack up`
 writes; `s2s stack env` prints them. No YAML holds a secret.
 """
+
+
+OF_A_RUN = {"SectionSource": "section", "GeneConfig": "genes", "Resources": "resources"}
+"""Parts of a benchmark that are described as parts of a run, and the key they have there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +118,12 @@ def run_rows() -> list[Row]:
     return list(_walk(schema, schema.get("$defs", {}), ""))
 
 
+def benchmark_rows() -> list[Row]:
+    """Describe every field that a benchmark's YAML can hold; parts that a run has too are referred to, not repeated."""
+    schema = BenchmarkConfig.model_json_schema()
+    return list(_walk(schema, schema.get("$defs", {}), "", OF_A_RUN))
+
+
 def settings_rows() -> list[Row]:
     """Describe every setting, by the name of its environment variable."""
     rows = []
@@ -85,41 +135,54 @@ def settings_rows() -> list[Row]:
 
 def reference_text() -> str:
     """Render `jobs/README.md`, with a final newline."""
-    return "\n".join(
-        [INTRODUCTION, "## Every key of a run", "", *_table("key", run_rows()), "", SETTINGS, *_table("variable", settings_rows()), ""]
-    )
+    parts = [INTRODUCTION, "## Every key of a run", "", *_table("key", run_rows()), "", BENCHMARK, *_table("key", benchmark_rows()), ""]
+    return "\n".join([*parts, SETTINGS, *_table("variable", settings_rows()), ""])
 
 
-def _walk(node: Node, definitions: dict[str, Node], prefix: str) -> Iterator[Row]:
+def _walk(node: Node, definitions: dict[str, Node], prefix: str, known: Mapping[str, str] = MappingProxyType({})) -> Iterator[Row]:
     required = node.get("required", [])
     for name, field in node["properties"].items():
         key = f"{prefix}{name}"
-        part = _part_of(field, definitions)
-        if part is None or "anyOf" in field:
+        parts = [part for part in _parts_of(field) if part not in known]
+        if not parts or not _is_part(field):
             text = field.get("description", "always this" if "const" in field else "")
-            yield Row(key=key, accepts=_accepts(field), default=_default(field, is_required=name in required), description=text)
-        if part is not None:
-            yield from _walk(part, definitions, f"{key}.")
+            yield Row(key=key, accepts=_accepts(field, known), default=_default(field, is_required=name in required), description=text)
+        below = f"{key}.N." if "items" in field else f"{key}."
+        for part in parts:
+            yield from _walk(definitions[part], definitions, below, known)
 
 
-def _part_of(field: Node, definitions: dict[str, Node]) -> Node | None:
-    for choice in field.get("anyOf", [field]):
-        if "$ref" in choice:
-            return definitions[choice["$ref"].rsplit("/", 1)[1]]
-    return None
+def _is_part(field: Node) -> bool:
+    return "$ref" in field
 
 
-def _accepts(node: Node) -> str:
-    if "anyOf" in node:
-        return " or ".join(_accepts(choice) for choice in node["anyOf"])
+def _parts_of(field: Node) -> list[str]:
+    """Names of the parts that a field is made of, alone, as one of several types, or in a list."""
+    if "$ref" in field:
+        return [field["$ref"].rsplit("/", 1)[1]]
+    choices = [*field.get("anyOf", []), *field.get("oneOf", []), *([field["items"]] if "items" in field else [])]
+    return [part for choice in choices for part in _parts_of(choice)]
+
+
+def _accepts(node: Node, known: Mapping[str, str] = MappingProxyType({})) -> str:
+    if choices := node.get("anyOf") or node.get("oneOf"):
+        return " or ".join(dict.fromkeys(_accepts(choice, known) for choice in choices))
     if "$ref" in node:
-        return "the keys below"
+        name = node["$ref"].rsplit("/", 1)[1]
+        return f"the keys of a run's `{known[name]}`" if name in known else "the keys below"
     if "enum" in node or "const" in node:
         return ", ".join(f"`{value}`" for value in node.get("enum", [node.get("const")]))
     if node["type"] == "array":
         items = node.get("prefixItems")
-        return f"[{', '.join(_accepts(item) for item in items)}]" if items else f"list of {_accepts(node['items'])}"
-    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}
+        return f"[{', '.join(_accepts(item) for item in items)}]" if items else f"list of {_accepts(node['items'], known)}"
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "true or false",
+        "null": "null",
+        "object": "mapping",
+    }
     return " ".join([words[node["type"]], " and ".join(_bounds(node))]).strip()
 
 

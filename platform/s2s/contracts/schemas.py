@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, BenchmarkReport, CellResult
 from s2s.contracts.document import Document
 from s2s.contracts.panel import PanelReport
 from s2s.contracts.photographs import PhotographsMeta
@@ -17,6 +18,10 @@ DOCUMENTS: dict[str, type[Document]] = {
     "run_report.v1": RunReport,
     "release.v1": Release,
     "panel_report.v1": PanelReport,
+    "benchmark.v1": BenchmarkConfig,
+    "benchmark_cell.v1": BenchmarkCell,
+    "cell_result.v1": CellResult,
+    "benchmark_report.v1": BenchmarkReport,
 }
 
 

@@ -35,7 +35,7 @@ def markdown_table(rows: Sequence[ScoreRow]) -> str:
     best = {field: _best(rows, field, sign) for field, _, sign in columns}
     for row in rows:
         cells.append([row.method, *(_cell(getattr(row, field), best[field]) for field, _, _ in columns), f"{row.seconds:.2f}"])
-    return _aligned(cells)
+    return aligned_table(cells)
 
 
 def panel_table(reports: Sequence[PanelReport]) -> str:
@@ -47,7 +47,22 @@ def panel_table(reports: Sequence[PanelReport]) -> str:
         reports: At least one, of the same held-out bins; the order is kept.
     """
     rows = [_panel_cells(report) for report in reports]
-    return _aligned([list(rows[0]), *(list(row.values()) for row in rows)])
+    return aligned_table([list(rows[0]), *(list(row.values()) for row in rows)])
+
+
+def aligned_table(cells: Sequence[Sequence[str]]) -> str:
+    """Render cells as an aligned Markdown table: the first column to the left, all others to the right.
+
+    Args:
+        cells: The heading, then the rows, all of one length.
+    """
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = [
+        "| " + " | ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]) + " |"
+        for line in cells
+    ]
+    rule = "| " + " | ".join(["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]) + " |"
+    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def gene_parquet(scores: Sequence[GeneScores]) -> bytes:
@@ -64,17 +79,6 @@ def gene_parquet(scores: Sequence[GeneScores]) -> bytes:
     buffer = io.BytesIO()
     pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
     return buffer.getvalue()
-
-
-def _aligned(cells: Sequence[Sequence[str]]) -> str:
-    """Join lines of cells, the first of them the heading: first column to the left, the others to the right."""
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    lines = [
-        "| " + " | ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]) + " |"
-        for line in cells
-    ]
-    rule = "| " + " | ".join(["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]) + " |"
-    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def _number(value: float | None) -> str:

@@ -8,49 +8,21 @@ to hold. The whole section is dense in memory while it is made, which is fine up
 """
 
 import hashlib
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
-from pydantic import Field, model_validator
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
 from s2s import __version__
-from s2s.contracts.document import Part
-from s2s.contracts.section import SectionId, SectionMeta
+from s2s.contracts.section import SectionMeta
+from s2s.contracts.synthetic import SyntheticTissue
 from s2s.ingest.accumulate import as_stored_counts
 from s2s.ingest.binned import BinnedSection
 
-ID_PREFIX = "synthetic-"
 LICENCE = "synthetic data, no restrictions"
 NUM_GRADIENTS = 3
-Kind = Literal["layers", "glands"]
 Plane = Float64[np.ndarray, "y x"]
-
-
-class SyntheticTissue(Part):
-    """What to make; the same settings make the same section, bit for bit."""
-
-    kind: Kind = Field("glands", description="layers: bands like a cortex; glands: rings of epithelium in stroma")
-    id: SectionId = Field("", validate_default=False, description="name in the atlas, starts with synthetic-; synthetic-<kind> when absent")
-    height: int = Field(64, ge=8, le=4096, description="bins")
-    width: int = Field(64, ge=8, le=4096, description="bins")
-    num_genes: int = Field(60, ge=4, le=20_000)
-    median_total: float = Field(300.0, gt=0, le=1e6, description="counts of a bin of median depth")
-    pitch_um: float = Field(25.0, gt=0)
-    seed: int = Field(0, ge=0, lt=2**31)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _id_names_the_kind(cls, fields: dict[str, object]) -> dict[str, object]:
-        return fields if fields.get("id") else {**fields, "id": f"{ID_PREFIX}{fields.get('kind', 'glands')}"}
-
-    @model_validator(mode="after")
-    def _id_says_synthetic(self) -> "SyntheticTissue":
-        if not self.id.startswith(ID_PREFIX):
-            raise ValueError(f"expected an id that starts with {ID_PREFIX}, got {self.id!r}: synthetic sections are labelled everywhere")
-        return self
 
 
 def make_synthetic(tissue: SyntheticTissue) -> tuple[BinnedSection, Float32[np.ndarray, "gene y x"]]:
@@ -86,6 +58,11 @@ def make_synthetic(tissue: SyntheticTissue) -> tuple[BinnedSection, Float32[np.n
     return section, field.astype(np.float32)
 
 
+def synthetic_sha256(tissue: SyntheticTissue) -> str:
+    """Hash the settings, as `SectionMeta.input_sha256` of a synthetic section does."""
+    return hashlib.sha256(tissue.model_dump_json().encode()).hexdigest()
+
+
 def _meta(tissue: SyntheticTissue) -> SectionMeta:
     settings = tissue.model_dump_json()
     return SectionMeta(
@@ -99,7 +76,7 @@ def _meta(tissue: SyntheticTissue) -> SectionMeta:
         is_synthetic=True,
         source=f"s2s synthetic tissue {settings}",
         licence=LICENCE,
-        input_sha256=hashlib.sha256(settings.encode()).hexdigest(),
+        input_sha256=synthetic_sha256(tissue),
         code_version=__version__,
     )
 

@@ -7,7 +7,7 @@ checkpoint and its own report; what does not change a result (resources, names i
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from s2s import __version__
@@ -56,6 +56,7 @@ class Run:
         section: Open.
         photographs: Open, or None.
         on_progress: Told what is going on.
+        place: Where its folder lies, below the root.
     """
 
     config: RunConfig
@@ -63,6 +64,7 @@ class Run:
     section: Section
     photographs: Photographs | None
     on_progress: Progress
+    place: str = "runs"
 
     @property
     def key(self) -> str:
@@ -75,10 +77,14 @@ class Run:
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
+    def at(self, place: str) -> "Run":
+        """The same run with its folder elsewhere below the root."""
+        return replace(self, place=place)
+
     @property
     def folder(self) -> str:
         """URI of the run's folder: checkpoint, report, figures, tables."""
-        return join(self.settings.root, "runs", self.key)
+        return join(self.settings.root, self.place, self.key)
 
     @property
     def checkpoint(self) -> str:

@@ -5,10 +5,12 @@ from contextlib import suppress
 from s2s.contracts.run import RunConfig, SectionSource
 from s2s.contracts.section import SectionMeta
 from s2s.contracts.settings import Settings
+from s2s.contracts.synthetic import SyntheticTissue
 from s2s.errors import ExistsError, MissingError
 from s2s.ingest.photographs import BUNDLED, PhotographSource, store_photographs
 from s2s.ingest.readers import file_sha256, read_section
 from s2s.ingest.store import store_section
+from s2s.ingest.synthetic import make_synthetic, synthetic_sha256
 from s2s.recipes.run import Progress, Run
 from s2s.storage.location import join
 from s2s.storage.objects import delete_prefix
@@ -40,11 +42,11 @@ def forget_run(config: RunConfig, settings: Settings, on_progress: Progress) -> 
     delete_prefix(open_run(config, settings, on_progress).folder, settings)
 
 
-def open_source(source: str | SectionSource, settings: Settings, on_progress: Progress) -> Section:
-    """Open a section by id or URI, or ingest its file unless that very file was ingested before.
+def open_source(source: str | SectionSource | SyntheticTissue, settings: Settings, on_progress: Progress) -> Section:
+    """Open a section by id or URI, or ingest its file, or make it, unless that very section is there already.
 
     Args:
-        source: Id, URI, or a file with how to read it.
+        source: Id, URI, a file with how to read it, or what synthetic tissue to make.
         settings: Where sections lie.
         on_progress: Told about hashing, reading and writing.
 
@@ -58,11 +60,12 @@ def open_source(source: str | SectionSource, settings: Settings, on_progress: Pr
     try:
         section = open_section(uri, settings)
     except MissingError:
-        store_section(read_section(source, on_progress), uri, settings, on_progress=on_progress)
+        binned = make_synthetic(source)[0] if isinstance(source, SyntheticTissue) else read_section(source, on_progress)
+        store_section(binned, uri, settings, on_progress=on_progress)
         return open_section(uri, settings)
     if difference := _difference(source, section.meta):
         raise ExistsError(
-            f"expected section {source.id} to hold {source.file}, but {uri} differs: {difference}; "
+            f"expected section {source.id} to hold {_origin(source)}, but {uri} differs: {difference}; "
             "choose another id, or replace it: s2s ingest section ... --replace"
         )
     return section
@@ -85,8 +88,14 @@ def _open_photographs(name: str, settings: Settings, on_progress: Progress) -> P
     return open_photographs(uri, settings)
 
 
-def _difference(source: SectionSource, meta: SectionMeta) -> str:
+def _origin(source: SectionSource | SyntheticTissue) -> str:
+    return source.file if isinstance(source, SectionSource) else f"synthetic {source.kind}"
+
+
+def _difference(source: SectionSource | SyntheticTissue, meta: SectionMeta) -> str:
     """Say in which point a stored section is not what the source would give; empty when it is."""
+    if isinstance(source, SyntheticTissue):
+        return "" if synthetic_sha256(source) == meta.input_sha256 else f"it was made from {meta.source}"
     expected = {
         "input_sha256": (file_sha256(source.file), meta.input_sha256),
         "pitch_um": (source.pitch_um / source.lattice.stride, meta.pitch_um),

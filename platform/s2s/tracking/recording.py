@@ -19,7 +19,7 @@ from s2s.contracts.settings import Settings
 from s2s.errors import S2SError
 from s2s.tracking.background import Background, Pace
 from s2s.tracking.records import ArtifactRecord, CloseRecord, MetricsRecord, ModelRecord, ParamsRecord, Record
-from s2s.tracking.server import connect
+from s2s.tracking.server import PARENT_TAG, connect
 from s2s.tracking.shipping import Shipper
 from s2s.tracking.spool import create_spool, now_ms
 from s2s.tracking.thinning import Curve, Point
@@ -124,6 +124,11 @@ class MLflowTracker:
         """What the server has confirmed."""
         state = self._shipper.state
         return Receipt(run_id=state.run_id, model_name=state.model_name, model_version=state.model_version, is_complete=state.is_closed)
+
+    @property
+    def parent_tags(self) -> dict[str, str]:
+        """Tags that put another run of the same experiment below this one, whether a server knows it yet or not."""
+        return {PARENT_TAG: self._spool.header.id}
 
     def _check(self, names: Iterable[str]) -> None:
         assert not self._is_closed, "the tracker is closed"

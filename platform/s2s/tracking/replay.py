@@ -65,6 +65,8 @@ def replay(settings: Settings) -> ReplayReport:
             continue
         num_shipped += outcome == "shipped"
         num_live += outcome == "live"
+    if num_shipped:
+        logger.info("sent the records of %d run(s) to MLflow", num_shipped)
     return ReplayReport(num_shipped=num_shipped, num_waiting=num_waiting, num_live=num_live, problem=problem)
 
 
@@ -80,7 +82,7 @@ def _replay_one(folder: Path, server: Server, *, is_local: bool) -> str:
         is_whole = shipper.ship()
         assert is_whole, "a closed spool was shipped, but not to its end"
         dispose(shipper)
-        logger.info("sent the records of run %s to MLflow", spool.header.run_name)
+        logger.debug("sent the records of run %s to MLflow", spool.header.run_name)
         return "shipped"
     finally:
         spool.release()

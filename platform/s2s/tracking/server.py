@@ -16,6 +16,9 @@ from s2s.tracking.tracker import Status
 from s2s.tracking.vendor import Metric, MlflowClient, MlflowException, Param, is_missing, prepare_environment, vendor_errors
 
 SPOOL_TAG = "s2s.spool"
+PARENT_TAG = "s2s.parent_spool"
+"""Names the spool of the run that a run belongs under; MLflow's own tag wants an id that an outage may withhold."""
+MLFLOW_PARENT_TAG = "mlflow.parentRunId"
 MAX_METRICS_PER_BATCH = 1000
 MAX_PARAMS_PER_BATCH = 100
 END_STATUS: Mapping[Status, str] = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
@@ -57,8 +60,10 @@ class Server:
         return str(runs[0].info.run_id) if runs else None
 
     def create_run(self, experiment_id: str, header: SpoolHeader) -> str:
-        """Make the run of a spool; returns its id."""
+        """Make the run of a spool, below its parent where that is on the server; returns its id."""
         tags = {**header.tags, SPOOL_TAG: header.id}
+        if PARENT_TAG in tags and (parent := self.find_run(experiment_id, tags[PARENT_TAG])) is not None:
+            tags[MLFLOW_PARENT_TAG] = parent
         with vendor_errors(self.uri):
             run = self.client.create_run(experiment_id, start_time=header.started_ms, tags=tags, run_name=header.run_name)
         return str(run.info.run_id)

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from s2s.contracts.settings import Settings
+from s2s.contracts.synthetic import SyntheticTissue
 from s2s.errors import ExistsError, StorageError
 from s2s.ingest import store
 from s2s.ingest.store import refuse_existing_section, store_section
-from s2s.ingest.synthetic import SyntheticTissue, make_synthetic
+from s2s.ingest.synthetic import make_synthetic
 from s2s.storage.sections import open_section
 
 SETTINGS = Settings(is_local=True)

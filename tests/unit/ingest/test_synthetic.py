@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from s2s.contracts.loading import validate
+from s2s.contracts.synthetic import SyntheticTissue
 from s2s.errors import ConfigError
-from s2s.ingest.synthetic import SyntheticTissue, make_synthetic
+from s2s.ingest.synthetic import make_synthetic
 
 KINDS = pytest.mark.parametrize("kind", [pytest.param("layers", id="layers"), pytest.param("glands", id="glands")])
 

@@ -4,6 +4,6 @@ One file per family. A baseline returns a finite value for every position of the
 off tissue mean nothing. Whether measured values are put back at observed positions is decided by whoever uses the result.
 """
 
-from s2s.evaluation.baselines.classical import Baseline, classical_baselines
+from s2s.evaluation.baselines.classical import Baseline, baseline_named, classical_baselines
 
-__all__ = ["Baseline", "classical_baselines"]
+__all__ = ["Baseline", "baseline_named", "classical_baselines"]

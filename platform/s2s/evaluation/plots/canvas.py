@@ -1,7 +1,9 @@
 """What all figures share: the colours, an empty figure, and how it becomes a PNG."""
 
 import io
+from typing import Literal
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -23,3 +25,12 @@ def to_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def frame(axis: Axes, *, grid: Literal["x", "y", "both"]) -> None:
+    """Give a chart its frame: two spines, and faint lines across one axis or both."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(MUTED)
+    axis.tick_params(colors=INK, labelsize=9)
+    axis.set_axisbelow(True)
+    axis.grid(visible=True, axis=grid, color=GRID, linewidth=0.9)

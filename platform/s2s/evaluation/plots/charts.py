@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from s2s.contracts.run import ScoreRow
 from s2s.evaluation.baselines.constant import Zero
-from s2s.evaluation.plots.canvas import ACCENT, GRID, INK, MUTED, blank, to_png
+from s2s.evaluation.plots.canvas import ACCENT, INK, MUTED, blank, frame, to_png
 
 Curve = Sequence[tuple[int, float]]
 """`(step, value)`, steps ascending."""
@@ -93,15 +93,6 @@ def _curve(axis: Axes, curve: Curve, title: str, colour: str) -> None:
     width = max(1, len(steps) // FEW_POINTS)
     axis.plot(steps, values, color=colour, linewidth=0.6, alpha=0.25)
     axis.plot(steps[width - 1 :], np.convolve(values, np.ones(width) / width, mode="valid"), color=colour, linewidth=1.6)
-
-
-def frame(axis: Axes, *, grid: str) -> None:
-    """Draw the axes of a chart thin, and a grid across `x` or `y` only."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(MUTED)
-    axis.tick_params(colors=INK, labelsize=9)
-    axis.set_axisbelow(True)
-    (axis.xaxis if grid == "x" else axis.yaxis).grid(visible=True, color=GRID, linewidth=0.9)
 
 
 def _colour(row: ScoreRow, highlight: str) -> str:

@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from s2s.evaluation.panel import Panel
-from s2s.evaluation.plots.canvas import ACCENT, INK, MUTED, blank, to_png
-from s2s.evaluation.plots.charts import frame
+from s2s.evaluation.plots.canvas import ACCENT, INK, MUTED, blank, frame, to_png
 
 MIN_POSITIONS = 10
 """Groups of fewer bins are left out of the curves: their error is noise."""
