@@ -1,0 +1,94 @@
+"""A coordinate network: from where a bin lies to the expression of all its genes at once.
+
+Our implementation of the family of SUICA and STAGE: Fourier features of the position, a small perceptron, squared error at
+observed bins. Decision: genes share everything but the last layer, so that the many steady the few; the price is that what
+one gene has alone comes late, after early stopping.
+
+Source: Tancik et al. 2020 (Fourier features); written for this project with torch (BSD-3-Clause), no code of others.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+from torch import Tensor, nn
+
+from s2s.evaluation.baselines.training import Field, Schedule, Standardised, fit, standardise
+from s2s.lattice.measured import Measured
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateNetwork:
+    """Fourier features and a perceptron, trained on the observed bins of one section.
+
+    Attributes:
+        name: Row of the table.
+        num_features: Random frequencies; each gives a sine and a cosine.
+        wavelength: Typical wavelength of the features, in bins.
+        width: Units of the two hidden layers.
+        dropout: Share of hidden units left out in a step.
+        schedule: Of the training.
+        seed: Of frequencies, weights and hidden bins.
+    """
+
+    name: str = "coordinate_network"
+    num_features: int = 128
+    wavelength: float = 60.0
+    width: int = 256
+    dropout: float = 0.1
+    schedule: Schedule = Schedule(max_steps=600, check_every=20)
+    seed: int = 0
+
+    def impute(self, measured: Measured) -> Field:
+        """Train, then evaluate the network at every position; log1p units, clipped at 0."""
+        standard = standardise(measured, power=POWER)
+        task, network = fit(lambda seen, values: _Task(self, seen, values), measured, standard, self.schedule, self.seed)
+        return standard.restore(task.estimate(network))
+
+
+POWER = 0.0
+"""Genes keep the spread they have: equal spreads would let the noise of rare genes lead."""
+
+
+class _Perceptron(nn.Module):
+    def __init__(self, settings: CoordinateNetwork, num_genes: int) -> None:
+        super().__init__()
+        frequencies = torch.randn(2, settings.num_features) * (2 * math.pi / settings.wavelength)
+        self.register_buffer("frequencies", frequencies)
+        self.frequencies: Tensor
+        width = settings.width
+        self.layers = nn.Sequential(
+            nn.Linear(2 * settings.num_features, width), nn.GELU(), nn.Dropout(settings.dropout),
+            nn.Linear(width, width), nn.GELU(), nn.Dropout(settings.dropout),
+        )
+        self.last = nn.Linear(width, num_genes)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, places: Float[Tensor, "bin 2"]) -> Float[Tensor, "bin gene"]:
+        phase = places @ self.frequencies
+        estimate: Tensor = self.last(self.layers(torch.cat([phase.sin(), phase.cos()], 1)))
+        return estimate
+
+
+class _Task:
+    def __init__(self, settings: CoordinateNetwork, measured: Measured, standard: Standardised) -> None:
+        self.network = _Perceptron(settings, len(standard.mean))
+        self.places = torch.from_numpy(np.argwhere(measured.observed).astype(np.float32))
+        self.values = torch.from_numpy(np.ascontiguousarray(standard.deviations[:, measured.observed].T))
+        self.shape = measured.observed.shape
+
+    def loss(self) -> Tensor:
+        return (self.network(self.places) - self.values).square().mean()
+
+    def error(self, network: nn.Module, truth: Field, hidden: Bool[np.ndarray, "y x"]) -> float:
+        estimate = network(torch.from_numpy(np.argwhere(hidden).astype(np.float32))).numpy()
+        return float(np.square(estimate.T - truth[:, hidden]).mean())
+
+    def estimate(self, network: nn.Module) -> Float32[np.ndarray, "gene y x"]:
+        places = torch.from_numpy(np.indices(self.shape, np.float32).reshape(2, -1).T.copy())
+        with torch.inference_mode():
+            flat: np.ndarray = network(places).numpy().T
+        return np.ascontiguousarray(flat).reshape(-1, *self.shape)
