@@ -9,14 +9,19 @@ Source: Tancik et al. 2020 (Fourier features); written for this project with tor
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from s2s.evaluation.baselines.training import Field, Schedule, Standardised, fit, standardise
 from s2s.lattice.measured import Measured
+
+POWER = 0.0
+"""Genes keep the spread they have: equal spreads would let the noise of rare genes lead."""
+SCHEDULE = Schedule(max_steps=400, check_every=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ class CoordinateNetwork:
     Attributes:
         name: Row of the table.
         num_features: Random frequencies; each gives a sine and a cosine.
-        wavelength: Typical wavelength of the features, in bins.
+        wavelengths: Shortest and longest typical wavelength of the features, in bins; between them they are even in their logarithm.
         width: Units of the two hidden layers.
         dropout: Share of hidden units left out in a step.
         schedule: Of the training.
@@ -34,34 +39,36 @@ class CoordinateNetwork:
     """
 
     name: str = "coordinate_network"
-    num_features: int = 128
-    wavelength: float = 60.0
+    num_features: int = 256
+    wavelengths: tuple[float, float] = (15.0, 120.0)
     width: int = 256
-    dropout: float = 0.1
-    schedule: Schedule = Schedule(max_steps=600, check_every=20)
+    dropout: float = 0.3
+    schedule: Schedule = SCHEDULE
     seed: int = 0
 
     def impute(self, measured: Measured) -> Field:
         """Train, then evaluate the network at every position; log1p units, clipped at 0."""
         standard = standardise(measured, power=POWER)
-        task, network = fit(lambda seen, values: _Task(self, seen, values), measured, standard, self.schedule, self.seed)
+        task, network = fit(partial(_Task, self), measured, standard, self.schedule, self.seed)
         return standard.restore(task.estimate(network))
-
-
-POWER = 0.0
-"""Genes keep the spread they have: equal spreads would let the noise of rare genes lead."""
 
 
 class _Perceptron(nn.Module):
     def __init__(self, settings: CoordinateNetwork, num_genes: int) -> None:
         super().__init__()
-        frequencies = torch.randn(2, settings.num_features) * (2 * math.pi / settings.wavelength)
+        shortest, longest = settings.wavelengths
+        wavelengths = shortest * (longest / shortest) ** torch.rand(settings.num_features)
+        frequencies = torch.randn(2, settings.num_features) * 2 * math.pi / wavelengths
         self.register_buffer("frequencies", frequencies)
         self.frequencies: Tensor
         width = settings.width
         self.layers = nn.Sequential(
-            nn.Linear(2 * settings.num_features, width), nn.GELU(), nn.Dropout(settings.dropout),
-            nn.Linear(width, width), nn.GELU(), nn.Dropout(settings.dropout),
+            nn.Linear(2 * settings.num_features, width),
+            nn.GELU(),
+            nn.Dropout(settings.dropout),
+            nn.Linear(width, width),
+            nn.GELU(),
+            nn.Dropout(settings.dropout),
         )
         self.last = nn.Linear(width, num_genes)
         nn.init.zeros_(self.last.weight)
@@ -81,13 +88,14 @@ class _Task:
         self.shape = measured.observed.shape
 
     def loss(self) -> Tensor:
-        return (self.network(self.places) - self.values).square().mean()
+        error: Tensor = (self.network(self.places) - self.values).square().mean()
+        return error
 
     def error(self, network: nn.Module, truth: Field, hidden: Bool[np.ndarray, "y x"]) -> float:
         estimate = network(torch.from_numpy(np.argwhere(hidden).astype(np.float32))).numpy()
         return float(np.square(estimate.T - truth[:, hidden]).mean())
 
-    def estimate(self, network: nn.Module) -> Float32[np.ndarray, "gene y x"]:
+    def estimate(self, network: nn.Module) -> Field:
         places = torch.from_numpy(np.indices(self.shape, np.float32).reshape(2, -1).T.copy())
         with torch.inference_mode():
             flat: np.ndarray = network(places).numpy().T

@@ -99,6 +99,10 @@ class FittedFields:
             yield block, cdist(targets[block], self.points)
 
 
+CANDIDATES = Candidates()
+"""Distances in bins, from one spacing of a stride-2 lattice to the side of a section."""
+
+
 def fit_fields(values: Fields, points: Points, candidates: Candidates) -> FittedFields:
     """Choose length and nugget of every field and solve for its weights.
 
@@ -140,7 +144,9 @@ def fit_fields(values: Fields, points: Points, candidates: Candidates) -> Fitted
     return fitted
 
 
-def regions(points: Points, targets: Float64[np.ndarray, "target 2"], max_bins: int) -> Iterator[tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]]:
+def regions(
+    points: Points, targets: Float64[np.ndarray, "target 2"], max_bins: int
+) -> Iterator[tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]]:
     """Split a section that has too many observed bins for one covariance.
 
     Targets are halved along their longer side until few bins lie among them; each part then sees the bins nearest to its centre.

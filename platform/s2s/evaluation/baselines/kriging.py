@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 
-from s2s.evaluation.baselines.gaussian_process import FLAT, Candidates, Fields, Points, fit_fields, regions
+from s2s.evaluation.baselines.gaussian_process import CANDIDATES, FLAT, Candidates, Fields, Points, fit_fields, regions
 from s2s.evaluation.baselines.lowrank import leading_factors
 from s2s.lattice.measured import Measured
 from s2s.lattice.prediction import Prediction
@@ -35,7 +35,7 @@ class Kriging:
     """
 
     name: str = "kriging"
-    candidates: Candidates = Candidates()
+    candidates: Candidates = CANDIDATES
     max_bins: int = MAX_BINS
 
     def impute(self, measured: Measured) -> Field:
@@ -79,7 +79,7 @@ class SvdKriging:
 
     name: str = "svd_kriging"
     ranks: tuple[int, ...] = (5, 10, 20, 40, 80, 160, 320)
-    candidates: Candidates = Candidates()
+    candidates: Candidates = CANDIDATES
     num_folds: int = 3
     seed: int = 0
     max_bins: int = MAX_BINS
@@ -145,9 +145,7 @@ def _observed_values(measured: Measured) -> Fields:
     return values
 
 
-def _spread(
-    estimate: Float[np.ndarray, "target gene"], elsewhere: Float64[np.ndarray, " gene"], measured: Measured
-) -> Field:
+def _spread(estimate: Float[np.ndarray, "target gene"], elsewhere: Float64[np.ndarray, " gene"], measured: Measured) -> Field:
     """Put estimates at their positions on the grid, and one value per gene at all others."""
     grid = np.empty(measured.expression.shape, np.float32)
     grid[:] = elsewhere[:, None, None]
@@ -157,4 +155,5 @@ def _spread(
 
 def _on_grid(means: Float[np.ndarray, "target gene"], elsewhere: Float64[np.ndarray, " gene"], measured: Measured) -> Field:
     """Clip at 0, and put the measured values back where there are any."""
-    return np.where(measured.observed, measured.expression, _spread(np.maximum(means, 0), elsewhere, measured))
+    filled: np.ndarray = np.where(measured.observed, measured.expression, _spread(np.maximum(means, 0), elsewhere, measured))
+    return filled

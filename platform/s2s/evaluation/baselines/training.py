@@ -8,6 +8,7 @@ average of the weights, which is steadier than the last step. The price is a tra
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -71,9 +72,6 @@ class Task(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Task)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standardised:
     """Deviations of each gene from its mean over observed bins, in a unit that suits a network.
@@ -90,8 +88,8 @@ class Standardised:
 
     def restore(self, deviations: Field) -> Field:
         """Turn a network's estimate into expression, log1p units, clipped at 0; a constant gene is its mean."""
-        expression: np.ndarray = self.mean[:, None, None] + self.scale[:, None, None] * deviations
-        return np.maximum(expression, 0, out=expression)
+        expression: np.ndarray = np.maximum(self.mean[:, None, None] + self.scale[:, None, None] * deviations, 0)
+        return expression
 
 
 def standardise(measured: Measured, *, power: float) -> Standardised:
@@ -111,11 +109,15 @@ def standardise(measured: Measured, *, power: float) -> Standardised:
     return Standardised(deviations=deviations, mean=mean.astype(np.float32), scale=scale.astype(np.float32))
 
 
-def fit(make: Callable[[Measured, Standardised], T], measured: Measured, standard: Standardised, schedule: Schedule, seed: int) -> tuple[T, nn.Module]:
+T = TypeVar("T", bound=Task)
+Maker = Callable[[Measured, Standardised], T]
+
+
+def fit(make: Maker[T], measured: Measured, standard: Standardised, schedule: Schedule, seed: int) -> tuple[T, nn.Module]:
     """Find the number of steps on hidden observed bins, then train on all observed bins for as many.
 
     Args:
-        make: Builds the task of a section; called twice, under the same random stream.
+        make: Builds the task of a section; called twice, from the same random stream.
         measured: All that may be seen.
         standard: Of `measured`.
         schedule: How long and how fast.
@@ -132,14 +134,12 @@ def fit(make: Callable[[Measured, Standardised], T], measured: Measured, standar
             num_steps = _best_step(make(without(measured, hidden), kept), standard.deviations, hidden, schedule)
     with _random_stream(seed):
         task = make(measured, standard)
-        networks = _train(task, schedule)
-        network = next(networks)
-        for _ in range(num_steps):
-            network = next(networks)
+        network = next(islice(_train(task, schedule), num_steps, None))
     return task, network.eval()
 
 
 def _best_step(task: Task, truth: Field, hidden: Bool[np.ndarray, "y x"], schedule: Schedule) -> int:
+    """Step with the smallest error at hidden bins."""
     best_step, best_error = 0, np.inf
     for step, network in enumerate(_train(task, schedule)):
         if step % schedule.check_every == 0:
@@ -155,7 +155,7 @@ def _best_step(task: Task, truth: Field, hidden: Bool[np.ndarray, "y x"], schedu
 
 def _train(task: Task, schedule: Schedule) -> Iterator[nn.Module]:
     """Yield the averaged network before the first step and after every one."""
-    average = AveragedModel(task.network, multi_avg_fn=get_ema_multi_avg_fn(schedule.averaging))
+    average = AveragedModel(task.network, multi_avg_fn=get_ema_multi_avg_fn(schedule.averaging))  # type: ignore[no-untyped-call]
     optimizer = torch.optim.AdamW(task.network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     yield average
     while True:
