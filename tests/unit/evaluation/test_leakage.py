@@ -9,7 +9,7 @@ from s2s.errors import ShapeError
 from s2s.evaluation.baselines import BASELINE_NAMES, all_baselines, classical_baselines
 from s2s.evaluation.baselines.training import Schedule
 
-SMALL = Schedule(max_steps=4, check_every=2)
+SMALL = Schedule(max_steps=12, check_every=4, learning_rate=0.01, averaging=0.5)
 SETTINGS = {
     "fist": {"settings": ((2, 0.1), (3, 0.1)), "num_trial_iterations": 3, "num_iterations": 5},
     "coordinate_network": {"num_features": 8, "width": 8, "schedule": SMALL},

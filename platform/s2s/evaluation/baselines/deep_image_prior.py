@@ -21,6 +21,8 @@ from s2s.lattice.measured import Measured
 INPUT_CHANNELS = 16
 SKIP_CHANNELS = 4
 """Carried past the deeper levels; few, or the noise of the input shows. Source: Ulyanov et al. 2018."""
+CHANNELS_PER_GROUP = 16
+"""Normalised together."""
 JITTER = 0.05
 """Noise added to the fixed input in every step, as a share of its deviation. Source: Ulyanov et al. 2018."""
 POWER = 0.0
@@ -102,4 +104,4 @@ class _Task:
 
 def _layer(channels: int, width: int, kernel: int = 3) -> nn.Sequential:
     convolution = nn.Conv2d(channels, width, kernel, padding=kernel // 2, padding_mode="replicate")
-    return nn.Sequential(convolution, nn.GroupNorm(4, width), nn.LeakyReLU(0.2))
+    return nn.Sequential(convolution, nn.GroupNorm(max(1, width // CHANNELS_PER_GROUP), width), nn.LeakyReLU(0.2))

@@ -29,7 +29,7 @@ POWER = 1.0
 """All genes are equally spread: one network serves them all."""
 GENE_BLOCK = 32
 """Genes estimated at once."""
-SCHEDULE = Schedule(max_steps=200, check_every=20, patience=3, learning_rate=2e-3)
+SCHEDULE = Schedule(max_steps=320, check_every=40, patience=2, learning_rate=2e-3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,8 @@ def _points(measured: Measured) -> tuple[Points, Points]:
 
 
 def _wanted(measured: Measured) -> Bool[np.ndarray, "y x"]:
-    return measured.tissue | measured.observed
+    wanted: np.ndarray = measured.tissue | measured.observed
+    return wanted
 
 
 def _observed_values(measured: Measured) -> Fields:
