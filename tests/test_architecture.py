@@ -175,6 +175,7 @@ def test_imports_go_only_downward_and_vendors_stay_home() -> None:
         pytest.param("stack/__init__.py", "import ray", "Ray", id="ray-outside-orchestration"),
         pytest.param("evaluation/__init__.py", "import torch", "torch", id="torch-outside-network"),
         pytest.param("ingest/__init__.py", "import anndata", "AnnData", id="anndata-outside-exchange"),
+        pytest.param("evaluation/__init__.py", "import fistnd", "fistnd", id="fistnd-outside-its-rival"),
         pytest.param("ingest/__init__.py", "import skimage", "scikit-image", id="skimage-outside-evaluation"),
     ],
 )

@@ -13,11 +13,12 @@ from s2s.evaluation.baselines.deep_image_prior import DeepImagePrior
 from s2s.evaluation.baselines.dist_cnn import DistCNN
 from s2s.evaluation.baselines.training import Schedule, fit, standardise
 
-QUICK = Schedule(max_steps=80, check_every=10, learning_rate=5e-3, averaging=0.8)
+QUICK = Schedule(max_steps=80, check_every=10, patience=8, learning_rate=2e-3, averaging=0.8)
 RIVALS = [
-    pytest.param(CoordinateNetwork(num_features=16, width=32, schedule=QUICK), id="coordinate_network"),
-    pytest.param(DistCNN(width=8, layers=3, schedule=QUICK), id="dist_cnn"),
-    pytest.param(DeepImagePrior(width=16, levels=2, schedule=QUICK), id="deep_image_prior"),
+    pytest.param(CoordinateNetwork(num_features=16, width=32, schedule=QUICK), 0.4, id="coordinate_network"),
+    # Untrained it is a Gaussian average already, so there is less to gain.
+    pytest.param(DistCNN(width=8, layers=3, schedule=replace(QUICK, learning_rate=5e-3)), 0.9, id="dist_cnn"),
+    pytest.param(DeepImagePrior(width=16, levels=2, schedule=QUICK), 0.4, id="deep_image_prior"),
 ]
 
 
@@ -42,8 +43,8 @@ def fit_slope(measured, best, **schedule):
     return float(next(network.parameters()).detach())
 
 
-@pytest.mark.parametrize("rival", RIVALS)
-def test_it_learns_straight_edges(split, rival):
+@pytest.mark.parametrize(("rival", "share"), RIVALS)
+def test_it_learns_straight_edges(split, rival, share):
     # An edge looks alike at every scale, which is what a network trained on the sparser lattice relies on.
     y, x = np.mgrid[:32, :34]
     truth = 2.0 + 3 * np.stack([y > 14, x > 18, x + y > 30, x - y > 3])
@@ -51,7 +52,7 @@ def test_it_learns_straight_edges(split, rival):
     held = held_out.positions
     untrained = replace(rival, schedule=replace(QUICK, max_steps=0))
     error, floor = (np.square(method.impute(measured) - truth)[:, held].mean() for method in (rival, untrained))
-    assert error < 0.6 * floor
+    assert error < share * floor
 
 
 def test_training_stops_where_hidden_bins_are_best(split):
