@@ -47,5 +47,5 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || '$(PYTHON)' -m venv $(VENV)
 	@echo "installing torch, then the rest, into $(VENV) (some minutes, once)"
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[stack,analysis,dev]'
+	$(PIP) -e '.[stack,analysis,rivals,dev]'
 	@touch $@

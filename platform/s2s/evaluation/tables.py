@@ -22,6 +22,10 @@ COLUMNS: tuple[tuple[str, str, int], ...] = (
 """Field of `ScoreRow`, heading, and whether more (1), less (-1) or neither (0) is better."""
 
 
+MARKS = {"bicubic_misregistered": "half a bin off"}
+"""What a reader must know of a method beside its name."""
+
+
 def markdown_table(rows: Sequence[ScoreRow]) -> str:
     """Render scores as an aligned Markdown table, the best of each column in bold.
 
@@ -34,7 +38,7 @@ def markdown_table(rows: Sequence[ScoreRow]) -> str:
     cells = [["method", *(_heading(column, rows) for column in columns), "seconds"]]
     best = {field: _best(rows, field, sign) for field, _, sign in columns}
     for row in rows:
-        cells.append([row.method, *(_cell(getattr(row, field), best[field]) for field, _, _ in columns), f"{row.seconds:.2f}"])
+        cells.append([_label(row.method), *(_cell(getattr(row, field), best[field]) for field, _, _ in columns), f"{row.seconds:.2f}"])
     return aligned_table(cells)
 
 
@@ -79,6 +83,10 @@ def gene_parquet(scores: Sequence[GeneScores]) -> bytes:
     buffer = io.BytesIO()
     pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def _label(method: str) -> str:
+    return f"{method} ({MARKS[method]})" if method in MARKS else method
 
 
 def _number(value: float | None) -> str:

@@ -23,6 +23,11 @@ def test_table_marks_the_best_of_each_column():
     ]
 
 
+def test_the_table_says_what_is_half_a_bin_off():
+    rows = [ScoreRow(method="bicubic_misregistered", pcc=0, mae=0, rmse=0, num_genes=1)]
+    assert "| bicubic_misregistered (half a bin off) |" in markdown_table(rows)
+
+
 def test_a_missing_value_is_a_dash():
     rows = [
         ScoreRow(method="a", pcc=0, mae=0, rmse=0, marker_pcc=0.5, num_genes=1),

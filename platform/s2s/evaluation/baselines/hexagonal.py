@@ -9,12 +9,17 @@ pairs of directions: it treats them alike, passes through the samples and gives 
 not: it rests on estimated gradients, which a mask with holes spoils. The price is three splines for one.
 """
 
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar, cast
+
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from s2s.lattice.geometry import positions
+from s2s.lattice.geometry import from_axial, positions
+from s2s.lattice.measured import Measured, on_axial_grid
 
 FRAMES = (((1, 0), (0, 1)), ((1, 0), (1, 1)), ((1, 1), (0, -1)))
 """From axial `(y, q)` to coordinates along each pair of the directions `(0, 1)`, `(1, 0)` and `(1, -1)`."""
@@ -28,6 +33,7 @@ ROUNDING = 1e-9
 Plane = Float64[np.ndarray, "a b"]
 Coordinates = Float64[np.ndarray, "2 y x"]
 Values = Float64[np.ndarray, "y x"]
+Imputer = TypeVar("Imputer", bound=Callable[..., np.ndarray])
 
 
 def nearest_observed(observed: Bool[np.ndarray, "y x"]) -> tuple[Int[np.ndarray, "y x"], Int[np.ndarray, "y x"]]:
@@ -79,3 +85,19 @@ def cubic(plane: Plane, coordinates: Coordinates) -> Values:
         at = np.tensordot(frame, coordinates, axes=1) - first[:, None, None]
         total += ndimage.map_coordinates(laid, at, order=3, mode="nearest")
     return total / len(FRAMES)
+
+
+def on_axial(impute: Imputer) -> Imputer:
+    """Let a method of square arrays work on hexagonal sections: it sees the axial grid, where neighbours are neighbours.
+
+    Args:
+        impute: A baseline's method `impute(self, measured)`.
+    """
+
+    @wraps(impute)
+    def on_lattice(baseline: object, measured: Measured) -> np.ndarray:
+        if measured.lattice == "square":
+            return impute(baseline, measured)
+        return from_axial(impute(baseline, on_axial_grid(measured)), measured.observed.shape, measured.stride)
+
+    return cast(Imputer, on_lattice)
