@@ -4,7 +4,7 @@ import anndata
 import numpy as np
 import pytest
 
-from s2s.evaluation.baselines import classical_baselines
+from s2s.evaluation.baselines import baseline_named, classical_baselines
 from s2s.evaluation.protocol import compare, mean_over_phases, summarise
 
 COLUMNS = ("pcc", "mae", "rmse", "marker_pcc", "marker_mae", "marker_rmse")
@@ -52,3 +52,13 @@ def test_the_tables_come_back(shared_data, split_counts, pitch_um):
     assert (counts.shape[1:], rows["mean"].num_genes) == (shape, num_genes)
     for method, expected in FIGURES[pitch_um].items():
         assert [getattr(rows[method], column) for column in COLUMNS] == pytest.approx(expected, abs=1e-4), method
+
+
+@pytest.mark.shared
+def test_weighing_bins_by_their_molecules_pays_on_real_tissue(shared_data, split_counts):
+    counts, genes = bin_cells(shared_data / "breast_xenium_cells.h5ad", 50.0)
+    measured, held_out = split_counts(counts, pitch_um=50.0, genes=genes)
+    rivals = [baseline_named(name) for name in ("weighted_kriging", "svd_kriging", "svd_gaussian")]
+    weighted, equal, smoothed = (summarise(scores) for scores in compare(measured, held_out, rivals))
+    assert weighted.pcc > equal.pcc > smoothed.pcc
+    assert weighted.rmse < equal.rmse < smoothed.rmse
