@@ -4,17 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from scipy.spatial import KDTree
 
-from s2s.lattice.geometry import LatticeShape
-from s2s.lattice.geometry import positions as positions_of_grid
+from s2s.evaluation.distances import FRAME, distance_to
 from s2s.lattice.measured import Measured
 
 MIN_SHARE = 0.01
 """Smallest share of the positions that a point of a curve stands on; farther ones are drawn into the last point."""
-
-FRAME = 2
-"""Bins around the grid that count as off tissue; even, so that the rows of a lattice keep their parity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +32,8 @@ def to_nearest_sample_um(measured: Measured, positions: Bool[np.ndarray, "y x"])
         measured: At least one bin is observed.
         positions: Where it is asked for.
     """
-    return _nearest(measured.observed, positions, measured.lattice) * measured.pitch_um
+    distances: np.ndarray = distance_to(measured.observed, measured.lattice)[positions]
+    return distances * measured.pitch_um
 
 
 def to_tissue_edge_um(measured: Measured, positions: Bool[np.ndarray, "y x"]) -> Float64[np.ndarray, " position"]:
@@ -47,14 +43,9 @@ def to_tissue_edge_um(measured: Measured, positions: Bool[np.ndarray, "y x"]) ->
         measured: Says where tissue is.
         positions: Where it is asked for.
     """
-    tissue, asked = (np.pad(mask, FRAME) for mask in (measured.tissue, positions))
-    return _nearest(~tissue, asked, measured.lattice) * measured.pitch_um
-
-
-def _nearest(goals: Bool[np.ndarray, "y x"], asked: Bool[np.ndarray, "y x"], lattice: LatticeShape) -> Float64[np.ndarray, " position"]:
-    places = positions_of_grid(goals.shape, lattice)
-    distances: np.ndarray = KDTree(places[goals]).query(places[asked])[0]
-    return distances
+    inner = distance_to(~np.pad(measured.tissue, FRAME), measured.lattice)[FRAME:-FRAME, FRAME:-FRAME]
+    distances: np.ndarray = inner[positions]
+    return distances * measured.pitch_um
 
 
 def error_curve(
