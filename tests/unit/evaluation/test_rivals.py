@@ -176,7 +176,7 @@ def test_a_seed_reaches_what_draws():
 
 
 def test_an_unknown_name_is_told_the_nearest():
-    with pytest.raises(ConfigError, match=r"got 'krigging'; did you mean kriging\? Known are zero, median"):
+    with pytest.raises(ConfigError, match=r"got 'krigging', did you mean 'kriging'\? Known are zero, median"):
         baseline_named("krigging")
 
 

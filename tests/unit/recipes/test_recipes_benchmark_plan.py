@@ -69,7 +69,7 @@ def test_two_rows_that_are_the_same_method_share_their_cells(plan_of) -> None:
 
 
 def test_an_unknown_method_names_the_nearest(plan_of) -> None:
-    with pytest.raises(ConfigError, match="got 'gausian_cv'; did you mean gaussian_cv"):
+    with pytest.raises(ConfigError, match="got 'gausian_cv', did you mean 'gaussian_cv'"):
         plan_of(methods=["gausian_cv"])
 
 

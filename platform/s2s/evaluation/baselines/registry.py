@@ -74,7 +74,7 @@ def baseline_named(name: str, seed: int = 0) -> Baseline:
         if baseline.name == name:
             return baseline
     near = difflib.get_close_matches(name, BASELINE_NAMES, n=1, cutoff=0)
-    raise ConfigError(f"expected the name of a baseline, got {name!r}; did you mean {near[0]}? Known are {', '.join(BASELINE_NAMES)}")
+    raise ConfigError(f"expected the name of a baseline, got {name!r}, did you mean {near[0]!r}? Known are {', '.join(BASELINE_NAMES)}")
 
 
 def all_baselines(seed: int = 0) -> tuple[Baseline, ...]:
