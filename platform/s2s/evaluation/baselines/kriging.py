@@ -41,11 +41,11 @@ class Kriging:
 
     def impute(self, measured: Measured) -> Field:
         """Return the kriging mean, log1p units; the measured value at observed bins, the mean of observed bins off tissue."""
-        values, points, targets = _observed_values(measured), *_points(measured)
+        values, points, targets = observed_values(measured), *points_of(measured)
         means = np.empty((len(targets), values.shape[1]), np.float32)
         for bins, part in regions(points, targets, self.max_bins):
             means[part] = fit_fields(values[bins], points[bins], self.candidates).means(targets[part])
-        return _on_grid(means, values.mean(axis=0), measured)
+        return on_grid(means, values.mean(axis=0), measured)
 
     def predict(self, measured: Measured) -> Prediction:
         """Estimate every position and say how far off a measurement there may be.
@@ -54,7 +54,7 @@ class Kriging:
             `impute` as the mean, and the deviation of a new measurement (process and nugget), both log1p units; the deviation
             is 0 at observed bins, and that of all observed bins off tissue.
         """
-        values, points, targets = _observed_values(measured), *_points(measured)
+        values, points, targets = observed_values(measured), *points_of(measured)
         means, deviations = np.empty((2, len(targets), values.shape[1]), np.float32)
         for bins, part in regions(points, targets, self.max_bins):
             fitted = fit_fields(values[bins], points[bins], self.candidates)
@@ -62,7 +62,7 @@ class Kriging:
             deviations[part] = np.sqrt(fitted.variances(targets[part]))
         std = _spread(deviations, values.std(axis=0), measured)
         std[:, measured.observed] = 0
-        return Prediction(mean=_on_grid(means, values.mean(axis=0), measured), std=std)
+        return Prediction(mean=on_grid(means, values.mean(axis=0), measured), std=std)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,11 @@ class SvdKriging:
 
     def impute(self, measured: Measured) -> Field:
         """Krige the factors and map them back, log1p units; the measured value at observed bins, their mean off tissue."""
-        values, points, targets = _observed_values(measured), *_points(measured)
+        values, points, targets = observed_values(measured), *points_of(measured)
         rank = self.choose_rank(measured)
         factors, loadings = self._krige_factors(values, points, targets)
         mean = values.mean(axis=0)
-        return _on_grid(mean + factors[:, :rank] @ loadings[:rank], mean, measured)
+        return on_grid(mean + factors[:, :rank] @ loadings[:rank], mean, measured)
 
     def choose_rank(self, measured: Measured) -> int:
         """Find the number of factors with the smallest squared error on hidden observed bins.
@@ -99,7 +99,7 @@ class SvdKriging:
         Returns:
             One of `ranks`; the first where a single observed bin leaves nothing to hide.
         """
-        values, (points, _) = _observed_values(measured), _points(measured)
+        values, (points, _) = observed_values(measured), points_of(measured)
         if len(values) < 2:
             return self.ranks[0]
         fold = np.random.default_rng(self.seed).permutation(len(values)) % self.num_folds
@@ -126,7 +126,7 @@ class SvdKriging:
         return factors, loadings
 
 
-def _points(measured: Measured) -> tuple[Points, Points]:
+def points_of(measured: Measured) -> tuple[Points, Points]:
     """Points of the observed bins, and of all bins on tissue, both in the order of the grid."""
     places = positions(measured.observed.shape, measured.lattice)
     return places[measured.observed], places[_wanted(measured)]
@@ -137,7 +137,8 @@ def _wanted(measured: Measured) -> Bool[np.ndarray, "y x"]:
     return wanted
 
 
-def _observed_values(measured: Measured) -> Fields:
+def observed_values(measured: Measured) -> Fields:
+    """Bins x genes, log1p units: the observed bins in the order of the grid."""
     values: np.ndarray = measured.expression[:, measured.observed].T.astype(np.float64)
     return values
 
@@ -150,7 +151,7 @@ def _spread(estimate: Float[np.ndarray, "target gene"], elsewhere: Float64[np.nd
     return grid
 
 
-def _on_grid(means: Float[np.ndarray, "target gene"], elsewhere: Float64[np.ndarray, " gene"], measured: Measured) -> Field:
+def on_grid(means: Float[np.ndarray, "target gene"], elsewhere: Float64[np.ndarray, " gene"], measured: Measured) -> Field:
     """Clip at 0, and put the measured values back where there are any."""
     filled: np.ndarray = np.where(measured.observed, measured.expression, _spread(np.maximum(means, 0), elsewhere, measured))
     return filled

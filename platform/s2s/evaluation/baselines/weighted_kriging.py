@@ -18,8 +18,8 @@ from scipy import linalg
 from scipy.spatial.distance import cdist
 
 from s2s.evaluation.baselines.gaussian_process import FLAT, TARGET_BLOCK, Fields, Points, regions
+from s2s.evaluation.baselines.kriging import MAX_BINS, observed_values, on_grid, points_of
 from s2s.evaluation.baselines.lowrank import leading_factors
-from s2s.lattice.geometry import positions
 from s2s.lattice.measured import Measured
 
 LENGTHS = (1.0, 1.5, 2.5, 4.0, 6.0, 9.0, 14.0, 22.0, 35.0)
@@ -62,22 +62,17 @@ class WeightedKriging:
 
     name: str = "weighted_kriging"
     rank: int = 32
-    max_bins: int = 2500
+    max_bins: int = MAX_BINS
 
     def impute(self, measured: Measured) -> Float32[np.ndarray, "gene y x"]:
         """Krige the factors and map them back, log1p units; the measured value at observed bins, their mean off tissue."""
-        values = measured.expression[:, measured.observed].T.astype(np.float64)
-        places, wanted = positions(measured.observed.shape, measured.lattice), measured.tissue | measured.observed
-        points, targets = places[measured.observed], places[wanted]
+        values, points, targets = observed_values(measured), *points_of(measured)
         mean, noise = values.mean(axis=0), relative_noise(values)
         fields, loadings = weighted_factors(values - mean, noise, self.rank)
         estimate = np.empty((len(targets), len(loadings)))
         for bins, part in regions(points, targets, self.max_bins):
             estimate[part] = krige(fields[bins], points[bins], noise[bins], targets[part])
-        filled = np.empty(measured.expression.shape, np.float32)
-        filled[:] = mean[:, None, None]
-        filled[:, wanted] = np.maximum(mean + estimate @ loadings, 0).T
-        return np.where(measured.observed, measured.expression, filled)
+        return on_grid(mean + estimate @ loadings, mean, measured)
 
 
 def relative_noise(values: Fields) -> Bins:
