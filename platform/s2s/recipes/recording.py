@@ -19,7 +19,7 @@ from s2s.recipes.fitting import Fitted
 from s2s.recipes.judging import Judgement
 from s2s.recipes.release import make_release
 from s2s.recipes.run import Run
-from s2s.tracking.recording import MLflowTracker, open_tracker
+from s2s.tracking.recording import MLflowTracker, closing, open_tracker
 from s2s.tracking.registry import Candidate, register
 from s2s.tracking.replay import replay
 
@@ -54,15 +54,8 @@ def open_run_tracker(run: Run) -> Iterator[MLflowTracker]:
     tracker = open_tracker(run.settings, experiment=config.tracking.experiment, run_name=config.name, tags=tags)
     tracker.params(flatten(config.model_dump(mode="json")))
     tracker.artifact("config.json", config.model_dump_json(indent=2).encode())
-    try:
+    with closing(tracker):
         yield tracker
-    except KeyboardInterrupt:
-        tracker.close("killed")
-        raise
-    except BaseException:
-        tracker.close("failed")
-        raise
-    tracker.close("finished")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from s2s.tracking.server import PARENT_TAG, connect
 from s2s.tracking.shipping import Shipper
 from s2s.tracking.spool import create_spool, now_ms
 from s2s.tracking.thinning import Curve, Point
-from s2s.tracking.tracker import Status
+from s2s.tracking.tracker import Status, Tracker
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"[\w\-./: ]{1,250}", re.ASCII)
@@ -189,3 +190,24 @@ def open_tracker(settings: Settings, *, experiment: str, run_name: str, tags: Ma
     server = connect(settings)
     spool = create_spool(settings.home, experiment=experiment, run_name=run_name, tags=tags, is_local=settings.is_local)
     return MLflowTracker(Shipper(server, spool), pace or Pace())
+
+
+@contextmanager
+def closing(tracker: Tracker) -> Iterator[None]:
+    """Close a run with how the block ended: finished, killed where the user broke it off, else failed.
+
+    Args:
+        tracker: Of the run; open.
+
+    Raises:
+        BaseException: whatever the block raised, once the run is closed.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        tracker.close("killed")
+        raise
+    except BaseException:
+        tracker.close("failed")
+        raise
+    tracker.close("finished")

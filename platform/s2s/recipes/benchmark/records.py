@@ -8,7 +8,7 @@ from s2s.contracts.benchmark import BenchmarkRow
 from s2s.contracts.settings import Settings
 from s2s.recipes.benchmark.plan import Plan
 from s2s.tracking.finished import FinishedRun, spool_finished_run
-from s2s.tracking.recording import MLflowTracker, open_tracker
+from s2s.tracking.recording import MLflowTracker, closing, open_tracker
 from s2s.tracking.replay import replay
 
 METRICS = ("pcc", "mae", "rmse", "marker_pcc", "marker_mae", "marker_rmse", "ssim", "moran_truth", "moran_imputed", "seconds", "num_genes")
@@ -36,15 +36,8 @@ def open_benchmark_tracker(plan: Plan, settings: Settings) -> Iterator[MLflowTra
     }
     tracker.params({name: text[:MAX_PARAM] for name, text in params.items()})
     tracker.artifact("config.json", config.model_dump_json(indent=2).encode())
-    try:
+    with closing(tracker):
         yield tracker
-    except KeyboardInterrupt:
-        tracker.close("killed")
-        raise
-    except BaseException:
-        tracker.close("failed")
-        raise
-    tracker.close("finished")
 
 
 def record_table(tracker: MLflowTracker, rows: Sequence[BenchmarkRow], files: Mapping[str, bytes]) -> None:
