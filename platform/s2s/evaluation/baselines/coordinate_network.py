@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from s2s.evaluation.baselines.hexagonal import on_axial
-from s2s.evaluation.baselines.training import Field, Schedule, Standardised, fit, standardise
+from s2s.evaluation.baselines.training import Field, Schedule, Standardised, fit_and_fill, zeroed
 from s2s.lattice.measured import Measured
 
 POWER = 0.0
@@ -50,9 +50,7 @@ class CoordinateNetwork:
     @on_axial
     def impute(self, measured: Measured) -> Field:
         """Train, then evaluate the network at every position; log1p units, clipped at 0."""
-        standard = standardise(measured, power=POWER)
-        task, network = fit(partial(_Task, self), measured, standard, self.schedule, self.seed)
-        return standard.restore(task.estimate(network))
+        return fit_and_fill(partial(_Task, self), measured, power=POWER, schedule=self.schedule, seed=self.seed)
 
 
 class _Perceptron(nn.Module):
@@ -72,9 +70,7 @@ class _Perceptron(nn.Module):
             nn.GELU(),
             nn.Dropout(settings.dropout),
         )
-        self.last = nn.Linear(width, num_genes)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.last = zeroed(nn.Linear(width, num_genes))
 
     def forward(self, places: Float[Tensor, "bin 2"]) -> Float[Tensor, "bin gene"]:
         phase = places @ self.frequencies

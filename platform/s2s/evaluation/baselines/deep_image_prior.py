@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from s2s.evaluation.baselines.hexagonal import on_axial
-from s2s.evaluation.baselines.training import Field, Schedule, Standardised, fit, standardise
+from s2s.evaluation.baselines.training import Field, Schedule, Standardised, fit_and_fill, zeroed
 from s2s.lattice.measured import Measured
 
 INPUT_CHANNELS = 16
@@ -52,9 +52,7 @@ class DeepImagePrior:
     @on_axial
     def impute(self, measured: Measured) -> Field:
         """Train, then read the picture; log1p units, clipped at 0."""
-        standard = standardise(measured, power=POWER)
-        task, network = fit(partial(_Task, self), measured, standard, self.schedule, self.seed)
-        return standard.restore(task.estimate(network))
+        return fit_and_fill(partial(_Task, self), measured, power=POWER, schedule=self.schedule, seed=self.seed)
 
 
 class _Hourglass(nn.Module):
@@ -64,9 +62,7 @@ class _Hourglass(nn.Module):
         self.down = nn.ModuleList(_layer(INPUT_CHANNELS if level == 0 else width, width) for level in range(settings.levels + 1))
         self.skips = nn.ModuleList(_layer(width, SKIP_CHANNELS, kernel=1) for _ in range(settings.levels))
         self.up = nn.ModuleList(_layer(width + SKIP_CHANNELS, width) for _ in range(settings.levels))
-        self.last = nn.Linear(width, num_genes)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.last = zeroed(nn.Linear(width, num_genes))
 
     def forward(self, noise: Float[Tensor, "1 channel y x"], places: Bool[Tensor, "y x"]) -> Float[Tensor, "bin gene"]:
         """Estimate all genes at some bins: with hundreds of genes the last layer is the dearest, and the loss needs a quarter of it."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from s2s.evaluation.baselines.hexagonal import on_axial
 from s2s.evaluation.baselines.interpolation import sampled_lattice
 from s2s.evaluation.baselines.smoothing import smooth
-from s2s.evaluation.baselines.training import Field, Schedule, Standardised, fit, standardise
+from s2s.evaluation.baselines.training import Field, Schedule, Standardised, fit, standardise, zeroed
 from s2s.lattice.measured import Measured
 from s2s.lattice.sampling import sampled_positions
 
@@ -71,9 +71,7 @@ class _Corrector(nn.Module):
         sizes = [len(BANDWIDTHS) + 2, *[settings.width] * (settings.layers - 1)]
         hidden = [part for a, b in pairwise(sizes) for part in (nn.Conv2d(a, b, 3, padding=1), nn.GELU())]
         self.hidden = nn.Sequential(*hidden)
-        self.last = nn.Conv2d(sizes[-1], 1, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+        self.last = zeroed(nn.Conv2d(sizes[-1], 1, 3, padding=1))
 
     def forward(self, inputs: Float[Tensor, "gene channel y x"]) -> Float[Tensor, "gene 1 y x"]:
         corrected: Tensor = inputs[:, :1] + self.last(self.hidden(inputs))

@@ -72,6 +72,14 @@ class Task(Protocol):
         ...
 
 
+class FillingTask(Task, Protocol):
+    """A task whose network knows every position of the grid, not only those it was asked about."""
+
+    def estimate(self, network: nn.Module) -> Field:
+        """Standardised expression at every position, by a network of the kind of this task's."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standardised:
     """Deviations of each gene from its mean over observed bins, in a unit that suits a network.
@@ -110,6 +118,7 @@ def standardise(measured: Measured, *, power: float) -> Standardised:
 
 
 T = TypeVar("T", bound=Task)
+L = TypeVar("L", bound=nn.Module)
 Maker = Callable[[Measured, Standardised], T]
 
 
@@ -136,6 +145,31 @@ def fit(make: Maker[T], measured: Measured, standard: Standardised, schedule: Sc
         task = make(measured, standard)
         network = next(islice(_train(task, schedule), num_steps, None))
     return task, network.eval()
+
+
+def fit_and_fill(make: Maker[FillingTask], measured: Measured, *, power: float, schedule: Schedule, seed: int) -> Field:
+    """Train as `fit` does, then let the network fill the grid.
+
+    Args:
+        make: Builds the task of a section.
+        measured: All that may be seen; at least one observed bin.
+        power: How equal spreads become, as of `standardise`.
+        schedule: How long and how fast.
+        seed: As of `fit`.
+
+    Returns:
+        log1p units, clipped at 0.
+    """
+    standard = standardise(measured, power=power)
+    task, network = fit(make, measured, standard, schedule, seed)
+    return standard.restore(task.estimate(network))
+
+
+def zeroed(layer: L) -> L:
+    """Set the weights and the bias of a last layer to 0 in place, so that an untrained network changes nothing, and return it."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 def _best_step(task: Task, truth: Field, hidden: Bool[np.ndarray, "y x"], schedule: Schedule) -> int:
