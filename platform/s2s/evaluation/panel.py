@@ -15,7 +15,7 @@ from jaxtyping import Float32, Float64
 from s2s.contracts.panel import GeneCorrelation, MoranBias, PanelReport, PermutedGenes, VariableGenes
 from s2s.evaluation import metrics
 from s2s.evaluation.clusters import cluster_agreement
-from s2s.evaluation.distances import by_edge_distance, by_sample_distance
+from s2s.evaluation.distance import by_edge_distance, by_sample_distance
 from s2s.evaluation.protocol import gene_blocks, score
 from s2s.evaluation.variable_genes import FALSE_DISCOVERY_RATE, variable_genes
 from s2s.lattice.measured import HeldOut, Measured

@@ -1,8 +1,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from s2s.evaluation.distance import error_curve, to_nearest_sample_um, to_tissue_edge_um
+from s2s.evaluation.distance import by_sample_distance, error_curve, to_nearest_sample_um, to_tissue_edge_um
 
 
 def test_distances_by_hand(split) -> None:
@@ -47,3 +48,16 @@ def test_a_lonely_position_joins_the_group_before_it() -> None:
 def test_a_lonely_first_position_stays() -> None:
     curve = error_curve(np.ones(201), np.concatenate([[5.0], np.full(200, 30.0)]), 10)
     np.testing.assert_allclose(curve.distance_um, [5, 30])
+
+
+def test_of_a_single_gene_the_panel_and_a_curve_say_the_same(split) -> None:
+    random = np.random.default_rng(5)
+    measured, held_out = split(random.random((1, 9, 9)))
+    imputed = random.random((1, 9, 9)).astype(np.float32)
+    squared_error = np.square((imputed - held_out.expression)[0, held_out.positions].astype(np.float64))
+    curve = error_curve(squared_error, to_nearest_sample_um(measured, held_out.positions), 12.5)
+    rows = by_sample_distance(imputed, measured, held_out)
+    # Beside a sample (1 pitch) or between four (its square root of 2).
+    assert [row.num_positions for row in rows] == [40, 16]
+    assert [row.distance_um for row in rows] == pytest.approx(curve.distance_um.tolist())
+    assert [row.rmse for row in rows] == pytest.approx(curve.rmse.tolist())

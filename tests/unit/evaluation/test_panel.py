@@ -9,7 +9,7 @@ from scipy import stats
 
 from s2s.errors import InputError, MissingError, ShapeError
 from s2s.evaluation.clusters import clusters
-from s2s.evaluation.distances import by_edge_distance, by_sample_distance
+from s2s.evaluation.distance import by_edge_distance, by_sample_distance
 from s2s.evaluation.metrics import morans_i, pearson
 from s2s.evaluation.panel import gene_correlation, permuted_genes, review
 from s2s.evaluation.variable_genes import moran_z, num_neighbours, variable_genes

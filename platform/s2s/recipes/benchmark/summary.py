@@ -9,7 +9,7 @@ import pandas as pd
 
 from s2s.contracts.benchmark import BenchmarkRow, Phase
 from s2s.contracts.settings import Settings
-from s2s.evaluation.distance import DistanceCurve, error_curve, to_nearest_sample_um, to_tissue_edge_um
+from s2s.evaluation.distance import EDGE_STEP, SAMPLE_STEP, DistanceCurve, error_curve, to_nearest_sample_um, to_tissue_edge_um
 from s2s.evaluation.plots import (
     DistanceCurves,
     GenePairs,
@@ -27,8 +27,6 @@ from s2s.recipes.benchmark.rows import Outcomes, Truth, compare, make_row, read_
 
 NUM_RIVALS = 3
 """Methods beside the reference in the figure of distances: the best by PCC."""
-SAMPLE_STEPS, EDGE_STEPS = 0.5, 1.0
-"""Width of a group of that figure, in bins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +123,6 @@ def _curves_of(outcomes: Outcomes, truths: Mapping[Phase, Truth], settings: Sett
     pitch_um = next(iter(truths.values())).measured.pitch_um
     error = np.concatenate(errors)
     return (
-        error_curve(error, np.concatenate(to_sample), SAMPLE_STEPS * pitch_um),
-        error_curve(error, np.concatenate(to_edge), EDGE_STEPS * pitch_um),
+        error_curve(error, np.concatenate(to_sample), SAMPLE_STEP * pitch_um),
+        error_curve(error, np.concatenate(to_edge), EDGE_STEP * pitch_um),
     )
