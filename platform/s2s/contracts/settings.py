@@ -6,6 +6,7 @@ names come from the environment, and AWS credentials from the instance's role.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from s2s.errors import ConfigError, StackError
 
 STACK_ENV = "stack.env"
+LOOPBACK_ENV: Mapping[str, str] = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray's switch for "every node is 127.0.0.1": 0 turns clusters of several hosts off. Head and drivers need it before they import ray."""
 
 
 class _Home(BaseSettings):

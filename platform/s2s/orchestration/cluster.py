@@ -1,7 +1,7 @@
 """Joining a Ray cluster as a driver.
 
 Ray reads some of its environment when it is imported, so nothing of this package imports it at the top: `join` sets the
-environment first. Decision: a head on this machine is talked to over loopback and nothing else; without the variable below
+environment first. Decision: a head on this machine is talked to over loopback and nothing else; without `LOOPBACK_ENV`
 Ray would look for it at the machine's outer address.
 """
 
@@ -10,11 +10,9 @@ import os
 import socket
 
 from s2s.contracts.run import Resources
-from s2s.contracts.settings import NO_STACK, Settings
+from s2s.contracts.settings import LOOPBACK_ENV, NO_STACK, Settings
 from s2s.errors import ConfigError, StackError
 
-LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Ray's switch for "every node is 127.0.0.1": 0 turns clusters of several hosts off."""
 KNOCK_S = 5.0
 
 
@@ -32,7 +30,7 @@ def join(settings: Settings) -> None:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(settings.ray_token_path)
     if address.startswith("127."):
-        os.environ[LOOPBACK_ONLY] = "0"
+        os.environ.update(LOOPBACK_ENV)
 
     os.environ["RAY_DEDUP_LOGS"] = "0"  # a line held back would come out at the end, on stdout, behind the result
 

@@ -13,8 +13,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from s2s.contracts.settings import LOOPBACK_ENV
 from s2s.errors import StackError
-from s2s.stack import ray_head, seaweedfs
+from s2s.stack import seaweedfs
 from s2s.stack.env_file import write_env_file
 from s2s.stack.folder import StackFolder
 from s2s.stack.plan import PARTS, Part, Plan, replacement
@@ -185,6 +186,6 @@ def _warn_of_hidden_values(plan: Plan) -> None:
     hidden = [name for name, value in plan.environment().items() if os.environ.get(name, value) != value]
     if seaweedfs.NAME in plan.ports and "AWS_SESSION_TOKEN" in os.environ:
         hidden.append("AWS_SESSION_TOKEN")
-    hidden = [name for name in hidden if name not in ray_head.LOOPBACK_ENV]
+    hidden = [name for name in hidden if name not in LOOPBACK_ENV]
     if hidden:
         _log.warning("this shell's %s differ from the stack's and win over them; run `unset %s`", ", ".join(hidden), " ".join(hidden))

@@ -8,6 +8,7 @@ machine's outer one, here and in every driver that connects; `LOOPBACK_ENV` stop
 import hashlib
 from pathlib import Path
 
+from s2s.contracts.settings import LOOPBACK_ENV
 from s2s.stack.executables import executable
 from s2s.stack.ports import HOST
 from s2s.stack.probe import answers
@@ -21,7 +22,6 @@ PORTS = (
 )  # fmt: skip
 OBJECT_STORE_BYTES = 512 * 1024**2
 """Tasks exchange URIs, not arrays."""
-LOOPBACK_ENV = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 def launch(home: Path, log: Path, ports: dict[str, int], token: Path, without: tuple[str, ...]) -> Launch:
