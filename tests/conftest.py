@@ -4,12 +4,14 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from s2s.contracts.release import Release, release_name
+from s2s.contracts.run import NetworkConfig
 from s2s.contracts.settings import Settings
 from s2s.stack import mlflow_server as mlflow_part
 from s2s.stack import seaweedfs
@@ -64,6 +66,32 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def make_release() -> Callable[..., Release]:
+    """Build a release; a test says by name what it is about, and the registry name follows organism and tissue."""
+
+    def make(*, organism: str = "human", tissue: str = "breast", **changes: object) -> Release:
+        usual = {
+            "technology": "xenium",
+            "pitch_um": 25,
+            "stride": 2,
+            "normalisation": "log1p_median_total",
+            "expression_scale": 10,
+            "network": NetworkConfig(),
+            "weights_sha256": "0" * 64,
+            "is_leaky": False,
+            "is_synthetic": False,
+            "run_key": "0123456789abcdef",
+            "section_id": "section",
+            "data_sha256": "a" * 64,
+            "photographs": None,
+            "code_version": "0.1.0",
+        }
+        return Release.model_validate({"name": release_name(organism, tissue), "organism": organism, "tissue": tissue, **usual, **changes})
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The command line as its users meet it, a real local stack, and a run small enough to be trained many times."""
 
+import hashlib
 import logging
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from s2s import cli
+from s2s.contracts.release import Release
 from s2s.stack import local
+from s2s.tracking.registry import Candidate
 
 TINY = """\
 kind: run
@@ -121,6 +124,17 @@ def tiny() -> str:
 def small_section() -> tuple[str, ...]:
     """Words that ingest the section of that run."""
     return SECTION
+
+
+@pytest.fixture(scope="session")
+def offer(make_release: Callable[..., Release]) -> Callable[..., Candidate]:
+    """Build a candidate of some weights and a serving script; its release is as `make_release` makes it, and knows the weights."""
+
+    def build(weights: bytes, script: Path, **changes: object) -> Candidate:
+        release = make_release(weights_sha256=hashlib.sha256(weights).hexdigest(), **changes)
+        return Candidate(release=release, weights=weights, code_path=script)
+
+    return build
 
 
 @pytest.fixture

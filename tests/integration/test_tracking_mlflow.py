@@ -1,6 +1,5 @@
 """Runs and releases in a real MLflow: the same tests against a server and against SQLite in process."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,8 +17,7 @@ from safetensors.numpy import save
 from typer.testing import CliRunner
 
 from s2s.cli.models import models
-from s2s.contracts.release import Release
-from s2s.contracts.run import NetworkConfig, ScoreRow
+from s2s.contracts.run import ScoreRow
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError, MissingError, StackError, TrackingError
 from s2s.tracking.background import Pace
@@ -69,6 +67,7 @@ print(tracker.flush().run_id, flush=True)
 time.sleep(600)
 """
 PACE = Pace(ship_every_s=0.05, sample_every_s=0.2, flush_timeout_s=30)
+MakeCandidate = Callable[..., Candidate]
 
 
 @pytest.fixture(scope="module")
@@ -99,30 +98,16 @@ def begin(settings: Settings, tags: Mapping[str, str] | None = None) -> MLflowTr
     return open_tracker(settings, experiment="test tracking", run_name="run", tags=tags or {}, pace=PACE)
 
 
-def make_candidate(tissue: str, script: Path, *, pcc: float = 0.5, factor: float = 3.0, is_leaky: bool = False) -> Candidate:
-    weights = save({"factor": np.array([factor], np.float32)})
-    rows = (("cdcin", pcc), ("nearest", 0.1), ("bilinear", 0.4))
-    release = Release(
-        name=f"s2s-human-{tissue}",
-        tissue=tissue,
-        organism="human",
-        technology="xenium",
-        pitch_um=25,
-        stride=2,
-        normalisation="log1p_median_total",
-        expression_scale=10,
-        network=NetworkConfig(),
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-        is_leaky=is_leaky,
-        is_synthetic=False,
-        run_key="0123456789abcdef",
-        section_id="section",
-        data_sha256="a" * 64,
-        photographs=None,
-        code_version="0.1.0",
-        scores=tuple(ScoreRow(method=method, pcc=value, mae=0.5, rmse=0.6, num_genes=3) for method, value in rows),
-    )
-    return Candidate(release=release, weights=weights, code_path=script)
+@pytest.fixture
+def make_candidate(offer: MakeCandidate) -> MakeCandidate:
+    """Build a candidate whose network multiplies by `factor` and was scored with `pcc`, beside two classical methods."""
+
+    def make(tissue: str, script: Path, *, pcc: float = 0.5, factor: float = 3.0, is_leaky: bool = False) -> Candidate:
+        rows = (("cdcin", pcc), ("nearest", 0.1), ("bilinear", 0.4))
+        scores = tuple(ScoreRow(method=method, pcc=value, mae=0.5, rmse=0.6, num_genes=3) for method, value in rows)
+        return offer(save({"factor": np.array([factor], np.float32)}), script, tissue=tissue, is_leaky=is_leaky, scores=scores)
+
+    return make
 
 
 def register_one(settings: Settings, candidate: Candidate) -> Receipt:
@@ -175,7 +160,9 @@ def test_a_run_says_how_it_ended(settings: Settings, status: str, expected: str)
         tracker.params({"late": "1"})
 
 
-def test_a_release_is_registered_and_comes_back_the_same(settings: Settings, tissue: str, script: Path) -> None:
+def test_a_release_is_registered_and_comes_back_the_same(
+    settings: Settings, tissue: str, script: Path, make_candidate: MakeCandidate
+) -> None:
     candidate = make_candidate(tissue, script)
     receipt = register_one(settings, candidate)
     assert (receipt.model_name, receipt.model_version) == (f"s2s-human-{tissue}", "1")
@@ -193,7 +180,9 @@ def test_a_release_is_registered_and_comes_back_the_same(settings: Settings, tis
     assert not version.is_leaky
 
 
-def test_a_fresh_process_reloads_the_model_for_any_size(settings: Settings, tissue: str, script: Path, tmp_path: Path) -> None:
+def test_a_fresh_process_reloads_the_model_for_any_size(
+    settings: Settings, tissue: str, script: Path, tmp_path: Path, make_candidate: MakeCandidate
+) -> None:
     name = make_candidate(tissue, script).release.name
     register_one(settings, make_candidate(tissue, script, factor=1.5))
     outputs = [tmp_path / "array.npy", tmp_path / "named.npy"]
@@ -205,7 +194,7 @@ def test_a_fresh_process_reloads_the_model_for_any_size(settings: Settings, tiss
         np.testing.assert_array_equal(np.load(path), values[:, :1] * np.float32(1.5))
 
 
-def test_the_model_folder_holds_no_pickle(settings: Settings, tissue: str, script: Path) -> None:
+def test_the_model_folder_holds_no_pickle(settings: Settings, tissue: str, script: Path, make_candidate: MakeCandidate) -> None:
     receipt = register_one(settings, make_candidate(tissue, script))
     client = connect(settings).client
     model = client.get_logged_model(client.get_run(receipt.run_id).outputs.model_outputs[0].model_id)
@@ -216,7 +205,9 @@ def test_the_model_folder_holds_no_pickle(settings: Settings, tissue: str, scrip
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt"))]
 
 
-def test_champion_challenger_and_previous_move_as_the_gate_says(settings: Settings, tissue: str, script: Path) -> None:
+def test_champion_challenger_and_previous_move_as_the_gate_says(
+    settings: Settings, tissue: str, script: Path, make_candidate: MakeCandidate
+) -> None:
     name = f"s2s-human-{tissue}"
 
     def aliases() -> dict[str, int]:
@@ -235,7 +226,9 @@ def test_champion_challenger_and_previous_move_as_the_gate_says(settings: Settin
     assert [reason.split(":")[0] for reason in reasons] == ["better", "better", "not better", "first", "leaky"]
 
 
-def test_shipping_all_of_a_run_again_changes_nothing(settings: Settings, tissue: str, script: Path, tmp_path: Path) -> None:
+def test_shipping_all_of_a_run_again_changes_nothing(
+    settings: Settings, tissue: str, script: Path, tmp_path: Path, make_candidate: MakeCandidate
+) -> None:
     """The worst crash: everything was sent, and nothing of it noted."""
     tracker = begin(settings)
     tracker.params({"seed": "1"})
@@ -293,7 +286,7 @@ def kill_a_run(settings: Settings) -> str:
     ],
 )
 def test_what_is_not_there_is_said_with_what_is(
-    settings: Settings, script: Path, make_uri: Callable[[str], str], error: type[Exception], message: str
+    settings: Settings, script: Path, make_uri: Callable[[str], str], error: type[Exception], message: str, make_candidate: MakeCandidate
 ) -> None:
     name = "s2s-human-lookup"
     if name not in [model.name for model in list_models(settings)]:
@@ -328,7 +321,7 @@ def test_records_made_locally_do_not_go_to_a_server(mlflow_server: str, tmp_path
     assert claim_spool(folder) is None
 
 
-def test_a_folder_is_a_release_too_and_damage_is_noticed(script: Path, tmp_path: Path) -> None:
+def test_a_folder_is_a_release_too_and_damage_is_noticed(script: Path, tmp_path: Path, make_candidate: MakeCandidate) -> None:
     candidate = make_candidate("breast", script)
     settings = Settings(home=tmp_path)
     folder = tmp_path / "release"
@@ -346,7 +339,9 @@ def test_a_folder_is_a_release_too_and_damage_is_noticed(script: Path, tmp_path:
         load_release(str(folder), settings)
 
 
-def test_a_missing_script_is_said_before_anything_is_recorded(settings: Settings, tissue: str, tmp_path: Path) -> None:
+def test_a_missing_script_is_said_before_anything_is_recorded(
+    settings: Settings, tissue: str, tmp_path: Path, make_candidate: MakeCandidate
+) -> None:
     tracker = begin(settings)
     with pytest.raises(MissingError, match="serving script"):
         register(tracker, make_candidate(tissue, tmp_path / "absent.py"))
@@ -368,7 +363,7 @@ def test_a_database_that_is_none_is_said_before_the_training(tmp_path: Path) -> 
 
 
 def test_the_command_line_lists_models_as_a_table_and_as_json(
-    settings: Settings, tissue: str, script: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tissue: str, script: Path, monkeypatch: pytest.MonkeyPatch, make_candidate: MakeCandidate
 ) -> None:
     name = f"s2s-human-{tissue}"
     register_one(settings, make_candidate(tissue, script))

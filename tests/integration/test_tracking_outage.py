@@ -1,18 +1,15 @@
 """MLflow is killed in the middle of a training: the training goes on, and later everything is there exactly once."""
 
-import hashlib
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from s2s.contracts.release import Release
-from s2s.contracts.run import NetworkConfig
 from s2s.contracts.settings import Settings
 from s2s.errors import TrackingError
 from s2s.stack import mlflow_server as part
@@ -69,30 +66,10 @@ def server(tmp_path: Path) -> Iterator[RestartableServer]:
 
 
 @pytest.fixture
-def candidate(tmp_path: Path) -> Candidate:
+def candidate(tmp_path: Path, offer: Callable[..., Candidate]) -> Candidate:
     path = tmp_path / "same.py"
     path.write_text(SCRIPT, encoding="utf-8")
-    weights = save({"w": np.ones(1, np.float32)})
-    release = Release(
-        name="s2s-mouse-brain",
-        tissue="brain",
-        organism="mouse",
-        technology="iss",
-        pitch_um=10,
-        stride=2,
-        normalisation="log1p_median_total",
-        expression_scale=10,
-        network=NetworkConfig(),
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
-        is_leaky=False,
-        is_synthetic=False,
-        run_key="0123456789abcdef",
-        section_id="section",
-        data_sha256="a" * 64,
-        photographs=None,
-        code_version="0.1.0",
-    )
-    return Candidate(release=release, weights=weights, code_path=path)
+    return offer(save({"w": np.ones(1, np.float32)}), path, organism="mouse", tissue="brain", technology="iss", pitch_um=10)
 
 
 def test_a_training_outlives_its_server_and_replay_sends_the_rest(
