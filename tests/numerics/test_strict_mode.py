@@ -12,15 +12,15 @@ from s2s.lattice.sampling import sampled_positions
 from s2s.recipes.fitting import Fitted, fit
 from s2s.recipes.run import Run
 from s2s.storage.sections import Masks, Section
-from s2s.streaming.sections import held_out, measure
+from s2s.streaming.sections import measure, measure_with_truth
 from s2s.tracking.tracker import NullTracker
 
 MakeRun = Callable[..., Run]
 
 
 def fitted(run: Run) -> Fitted:
-    measured = measure(run.section, run.config.sampling, run.config.genes)
-    return fit(run, measured, held_out(run.section, measured), NullTracker())
+    measured, truth = measure_with_truth(run.section, run.config.sampling, run.config.genes)
+    return fit(run, measured, truth, NullTracker())
 
 
 def weights(result: Fitted) -> dict[str, np.ndarray]:

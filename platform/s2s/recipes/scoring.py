@@ -17,7 +17,7 @@ from s2s.recipes.judging import judge_classical
 from s2s.recipes.run import Progress, silent
 from s2s.recipes.sources import open_source
 from s2s.storage.sections import Section, open_section
-from s2s.streaming.sections import held_out, measure
+from s2s.streaming.sections import measure_with_truth
 
 Phase = tuple[int, int]
 ALL_PHASES: tuple[Phase, ...] = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -102,8 +102,7 @@ def score_classical(request: ScoreRequest, settings: Settings, on_progress: Prog
     section = _open(request, settings, on_progress)
     rows, genes, panels, num_bins = [], [], [], 0
     for phase in request.phases:
-        measured = measure(section, SamplingConfig(phase=phase), request.genes)
-        truth = held_out(section, measured)
+        measured, truth = measure_with_truth(section, SamplingConfig(phase=phase), request.genes)
         if truth is None:
             raise InputError(
                 f"expected a fully measured section to hold bins out of, {section.uri} was measured at stride {measured.stride}"

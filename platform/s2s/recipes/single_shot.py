@@ -16,7 +16,7 @@ from s2s.recipes.judging import Judgement, judge
 from s2s.recipes.recording import Outcome, open_run_tracker, publish, record
 from s2s.recipes.run import FINISHED_BEFORE, Progress, silent
 from s2s.recipes.sources import open_run
-from s2s.streaming.sections import held_out, measure
+from s2s.streaming.sections import measure_with_truth
 
 
 def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = silent) -> RunReport:
@@ -46,13 +46,12 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
     """
     started = time.monotonic()
 
-    # What is known: the sampled positions of the section, and nothing else.
+    # What is known: the sampled positions of the section, and nothing else; beside it the truth, where there is one.
     run = open_run(config, settings, on_progress)
     if (report := run.finished()) is not None:
         on_progress(FINISHED_BEFORE, 1, 1)
         return report
-    measured = measure(run.section, config.sampling, config.genes)
-    truth = held_out(run.section, measured)
+    measured, truth = measure_with_truth(run.section, config.sampling, config.genes)
 
     with open_run_tracker(run) as tracker:
         # Learn sparser -> sparse on the section, beside photographs; choose the best step on hidden measured positions.

@@ -1,4 +1,4 @@
-"""Read a stored section as what a method may see (`measure`), what it is judged on (`held_out`), and windows to train on.
+"""Read a stored section: what a method may see (`measure`), beside it what it is judged on (`measure_with_truth`), windows to train on.
 
 Two sources of windows: `SampledWindows` holds nothing but the sampled lattice, so strict training cannot leak;
 `DenseWindows` repeats the authors' order (turn first, then sample), which lets three quarters of the training items use
@@ -132,6 +132,38 @@ def measure(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> Me
     Reads:
         Every gene once for the totals of the bins, then the chosen ones.
     """
+    measured, _ = _measure(section, sampling, genes)
+    return measured
+
+
+def measure_with_truth(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> tuple[Measured, HeldOut | None]:
+    """Read what a method may see of a section, and the truth that it is judged on.
+
+    Args:
+        section: An open section.
+        sampling: As of `measure`.
+        genes: As of `measure`.
+
+    Returns:
+        What `measure` returns, and the truth at tissue positions that are not observed, normalised with the constant of those
+        that are; None when the section has none.
+
+    Raises:
+        InputError: as `measure`.
+        MissingError: as `measure`.
+
+    Reads:
+        No more than `measure`.
+    """
+    measured, values = _measure(section, sampling, genes)
+    if section.meta.lattice.stride != 1:
+        return measured, None
+    positions = measured.tissue & ~measured.observed
+    return measured, HeldOut(expression=_known(values, positions), positions=positions)
+
+
+def _measure(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> tuple[Measured, np.ndarray]:
+    """What a method may see, and the values of its genes at every position."""
     masks, lattice = section.masks(), section.meta.lattice
     tissue = masks.tissue & masks.valid
     is_dense = lattice.stride == 1
@@ -149,42 +181,22 @@ def measure(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> Me
     values = section.read(chosen)
     if section.meta.values == "counts":
         values = log1p_normalise(values, totals, median_total(totals, observed))
-    expression = np.where(observed, values, np.float32(np.nan)).astype(np.float32)
-    names = tuple(section.genes[index] for index in chosen)
-    return Measured(
-        expression=expression,
+    measured = Measured(
+        expression=_known(values, observed),
         observed=observed,
         tissue=tissue,
-        genes=names,
+        genes=tuple(section.genes[index] for index in chosen),
         stride=stride,
         phase=phase,
         pitch_um=section.meta.pitch_um,
         lattice=lattice.shape,
     )
+    return measured, values
 
 
-def held_out(section: Section, measured: Measured) -> HeldOut | None:
-    """Read the truth that a method is judged on.
-
-    Args:
-        section: The section that `measured` was read from.
-        measured: What the method may see; its constants normalise the truth too.
-
-    Returns:
-        The truth at tissue positions that are not observed; None when the section has none.
-
-    Reads:
-        Every gene once for the totals of the bins, then those of `measured`.
-    """
-    if section.meta.lattice.stride != 1:
-        return None
-    positions = measured.tissue & ~measured.observed
-    index = {name: place for place, name in enumerate(section.genes)}
-    values = section.read([index[name] for name in measured.genes])
-    if section.meta.values == "counts":
-        totals, _, _ = _survey(section, measured.observed)
-        values = log1p_normalise(values, totals, median_total(totals, measured.observed))
-    return HeldOut(expression=np.where(positions, values, np.float32(np.nan)).astype(np.float32), positions=positions)
+def _known(values: np.ndarray, positions: Bool[np.ndarray, "y x"]) -> Float32[np.ndarray, "gene y x"]:
+    """Values at some positions, NaN elsewhere."""
+    return np.where(positions, values, np.float32(np.nan)).astype(np.float32)
 
 
 def _survey(section: Section, observed: Bool[np.ndarray, "y x"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from s2s.recipes.benchmark.cell import cell_folder, find_result, forget_cell, me
 from s2s.recipes.footprint import library_versions, own_peak_memory_bytes
 from s2s.storage.location import join
 from s2s.storage.objects import list_names
-from s2s.streaming.sections import held_out, measure
+from s2s.streaming.sections import measure_with_truth
 
 KEY = "0123456789abcdef"
 
@@ -30,8 +30,7 @@ def cell(make_section) -> BenchmarkCell:
 
 
 def test_a_cell_is_what_its_method_gives_by_hand(cell, make_section, settings) -> None:
-    measured = measure(make_section(), SamplingConfig(phase=(0, 1)), cell.genes)
-    truth = held_out(make_section(), measured)
+    measured, truth = measure_with_truth(make_section(), SamplingConfig(phase=(0, 1)), cell.genes)
     imputed = baseline_named("gaussian_cv").impute(measured)
     by_hand = summarise(score("gaussian_cv", imputed, measured, truth, 0))
 

@@ -7,8 +7,9 @@ import pytest
 
 from s2s.contracts.run import GeneConfig, SamplingConfig
 from s2s.errors import InputError, MissingError
+from s2s.storage.sections import Section
 from s2s.streaming import sections
-from s2s.streaming.sections import held_out, measure
+from s2s.streaming.sections import measure, measure_with_truth
 
 NAN = math.nan
 EVERY_GENE = GeneConfig(min_detected=0)
@@ -67,7 +68,8 @@ def test_a_hexagonal_section_is_sampled_on_a_hexagonal_lattice(make_section):
 
 def test_held_out_is_the_rest_normalised_with_the_constant_of_observed_bins(make_section):
     section = make_section(COUNTS)
-    truth = held_out(section, measure(section, sampling(), EVERY_GENE))
+    measured, truth = measure_with_truth(section, sampling(), EVERY_GENE)
+    np.testing.assert_array_equal(measured.expression, measure(section, sampling(), EVERY_GENE).expression)
     np.testing.assert_allclose(truth.expression[0], ln([[NAN, 4, NAN, 7], [7, 4, 4, 4]]), rtol=1e-6)
     np.testing.assert_allclose(truth.expression[1], ln([[NAN, 4, NAN, 1], [1, 4, 4, 4]]), rtol=1e-6)
     np.testing.assert_array_equal(truth.positions, [[False, True, False, True], [True] * 4])
@@ -75,9 +77,8 @@ def test_held_out_is_the_rest_normalised_with_the_constant_of_observed_bins(make
 
 def test_totals_count_every_gene_whichever_are_chosen(make_section):
     section = make_section(COUNTS)
-    whole, part = measure(section, sampling(), EVERY_GENE), measure(section, sampling(), GeneConfig(names=("B",)))
+    (whole, truth), (part, some) = (measure_with_truth(section, sampling(), genes) for genes in (EVERY_GENE, GeneConfig(names=("B",))))
     np.testing.assert_array_equal(part.expression, whole.expression[1:])
-    truth, some = held_out(section, whole), held_out(section, part)
     np.testing.assert_array_equal(some.expression, truth.expression[1:])
 
 
@@ -86,6 +87,19 @@ def test_a_survey_in_blocks_is_the_same(make_section, monkeypatch):
     whole = measure(section, sampling(), EVERY_GENE)
     monkeypatch.setattr(sections, "BLOCK_VALUES", 1)
     np.testing.assert_array_equal(measure(section, sampling(), EVERY_GENE).expression, whole.expression)
+
+
+def test_the_truth_costs_no_further_read(make_section, monkeypatch):
+    section, counted, read = make_section(COUNTS), [], Section.read
+
+    def count(section, genes):
+        counted.append(genes)
+        return read(section, genes)
+
+    monkeypatch.setattr(Section, "read", count)
+    measure_with_truth(section, sampling(), GeneConfig(names=("B",)))
+    survey, chosen = counted
+    assert (survey.start, survey.stop >= 2, chosen) == (0, True, [1])
 
 
 # Observed bins are those of even columns in the first row; what lies elsewhere must not matter.
@@ -124,11 +138,11 @@ def test_no_gene_detected_often_enough_says_what_would_do(make_section):
 def test_a_sparse_section_keeps_its_own_positions_and_has_no_truth(make_section):
     observed = [[False] * 4, [False, True, False, False]]  # of (1, 1) and (1, 3) only one was measured
     section = make_section(COUNTS, observed=observed, stride=2, phase=(1, 1))
-    measured = measure(section, sampling(), EVERY_GENE)
+    measured, truth = measure_with_truth(section, sampling(), EVERY_GENE)
     np.testing.assert_array_equal(measured.observed, observed)
     np.testing.assert_allclose(measured.expression[0], ln([[NAN] * 4, [NAN, 10, NAN, NAN]]), rtol=1e-6)
     assert (measured.stride, measured.phase) == (2, (1, 1))
-    assert held_out(section, measured) is None
+    assert truth is None
 
 
 def test_a_section_of_another_stride_is_refused(make_section):
@@ -141,26 +155,25 @@ def test_bins_that_are_not_valid_do_not_exist(make_section):
     valid = np.ones((2, 4), np.bool_)
     valid[0, 0] = valid[1, 3] = False
     section = make_section(COUNTS, valid=valid)
-    measured = measure(section, sampling(), EVERY_GENE)
+    measured, truth = measure_with_truth(section, sampling(), EVERY_GENE)
     np.testing.assert_array_equal(measured.tissue, valid)
     # Only the bin with total 8 is left: 8 of 8 stay 8.
     np.testing.assert_allclose(measured.expression[1], ln([[NAN, NAN, 9, NAN], [NAN] * 4]), rtol=1e-6)
-    np.testing.assert_array_equal(held_out(section, measured).positions, [[False, True, False, True], [True, True, True, False]])
+    np.testing.assert_array_equal(truth.positions, [[False, True, False, True], [True, True, True, False]])
 
 
 def test_off_tissue_is_neither_observed_nor_held_out(make_section):
     tissue = np.array([[True, True, False, False], [False] * 4])
     section = make_section(COUNTS, tissue=tissue)
-    measured = measure(section, sampling(), EVERY_GENE)
+    measured, truth = measure_with_truth(section, sampling(), EVERY_GENE)
     assert np.argwhere(measured.observed).tolist() == [[0, 0]]
-    assert np.argwhere(held_out(section, measured).positions).tolist() == [[0, 1]]
+    assert np.argwhere(truth.positions).tolist() == [[0, 1]]
 
 
 def test_log1p_values_pass_through_bit_for_bit(make_section):
     values = np.random.default_rng(0).uniform(0, 5, (2, 3, 5)).astype(np.float32)
     section = make_section(values)
-    measured = measure(section, sampling((1, 0)), EVERY_GENE)
-    truth = held_out(section, measured)
+    measured, truth = measure_with_truth(section, sampling((1, 0)), EVERY_GENE)
     np.testing.assert_array_equal(measured.expression[:, measured.observed], values[:, 1::2, ::2].reshape(2, -1))
     np.testing.assert_array_equal(np.where(measured.observed, measured.expression, truth.expression), values)
 

@@ -36,7 +36,7 @@ from s2s.storage.commits import now_utc
 from s2s.storage.location import join
 from s2s.storage.objects import delete_prefix, read_bytes, write_bytes
 from s2s.storage.sections import Section, open_section
-from s2s.streaming.sections import held_out, measure
+from s2s.streaming.sections import measure_with_truth
 
 METHOD_FAULTS = (InputError, ShapeError, ConfigError, TrainingError)
 """What a method says of a section it cannot work on: the same again next time, so it is kept as the cell's result."""
@@ -142,8 +142,7 @@ def _try(cell: BenchmarkCell, section: Section, attempt: str, settings: Settings
 
 
 def _read(cell: BenchmarkCell, section: Section) -> tuple[Measured, HeldOut]:
-    measured = measure(section, SamplingConfig(phase=cell.phase), cell.genes)
-    truth = held_out(section, measured)
+    measured, truth = measure_with_truth(section, SamplingConfig(phase=cell.phase), cell.genes)
     if truth is None or not truth.positions.any():
         raise InputError(f"expected a fully measured section with bins to hold out, {section.uri} has none at phase {cell.phase}")
     return measured, truth

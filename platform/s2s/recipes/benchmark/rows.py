@@ -18,7 +18,7 @@ from s2s.evaluation.protocol import mean_over_phases
 from s2s.lattice.measured import HeldOut, Measured
 from s2s.recipes.benchmark.cell import read_estimate
 from s2s.recipes.benchmark.plan import Plan
-from s2s.streaming.sections import held_out, measure
+from s2s.streaming.sections import measure_with_truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +94,7 @@ def read_truths(plan: Plan, section: str) -> dict[Phase, Truth]:
     genes = next(wanted.genes for wanted in plan.config.sections if wanted.label == section)
     truths = {}
     for phase in plan.config.phases:
-        measured = measure(plan.sections[section], SamplingConfig(phase=phase), genes)
-        truth = held_out(plan.sections[section], measured)
+        measured, truth = measure_with_truth(plan.sections[section], SamplingConfig(phase=phase), genes)
         assert truth is not None, "a plan has fully measured sections alone"
         truths[phase] = Truth(measured=measured, held_out=truth)
     return truths
