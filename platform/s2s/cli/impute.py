@@ -32,8 +32,9 @@ def impute(
 ) -> None:
     """Impute a section with a registered model and write an AnnData.
 
-    One row per bin: layers `observed` and `imputed`, `obs["is_measured"]`, `obsm["spatial"]` in micrometres, reliability
-    per gene in `var`, provenance in `uns["s2s"]`. Measured values stay exactly as they are.
+    One row per bin: layers `observed` and `imputed`, where known `std` and the ends of 50, 80 and 90 % intervals (`lower_90`,
+    `upper_90`), `obs["is_measured"]`, `obsm["spatial"]` in micrometres, reliability per gene in `var`, provenance in
+    `uns["s2s"]`. Measured values stay exactly as they are.
 
     Example: `s2s impute --model models:/s2s-human-breast@champion --section breast-xenium-25um --out breast.h5ad`
     """

@@ -16,6 +16,13 @@ class GeneReliability(Part):
     pcc: float = Field(ge=-1, le=1, description="Pearson correlation on held-out observed bins")
 
 
+class Coverage(Part):
+    """How often a measured value lay inside an interval of one level that was calibrated on other bins of the section."""
+
+    level: float = Field(gt=0, lt=1, description="nominal, a fraction")
+    measured: float = Field(ge=0, le=1, description="fraction of observed values inside")
+
+
 class Release(Document):
     """One version of a tissue's model. The weights lie beside it as safetensors."""
 
@@ -43,6 +50,7 @@ class Release(Document):
     scores: tuple[ScoreRow, ...] = ()
     validation_mae: float | None = None
     reliability: tuple[GeneReliability, ...] = ()
+    coverage: tuple[Coverage, ...] = Field((), description="one per level of the intervals; none where they were not calibrated")
     licence: str = "unknown"
 
 

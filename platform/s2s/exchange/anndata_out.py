@@ -5,15 +5,16 @@ apart. Nothing here imputes or opens a URI: the caller hands arrays, and a path 
 
 Decision: `X` and the layer `imputed` hold the same values, so that a tool that looks only at `X` works at once; the price is
 a larger file. `observed` is sparse and its absent values mean "not measured" as well as 0: NaN would be clearer, but PCA and
-neighbours in scanpy refuse it, and `obs["is_measured"]` says which is which.
+neighbours in scanpy refuse it, and `obs["is_measured"]` says which is which. The layers of the uncertainty are dense, as
+tools expect of layers; off tissue they compress to nothing.
 """
 
 import json
 import shutil
 import uuid
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
 from typing import Literal
@@ -26,10 +27,14 @@ from pydantic import JsonValue
 from scipy import sparse
 
 from s2s.errors import ExistsError, InputError, MissingError, ShapeError, StorageError
+from s2s.lattice.prediction import Interval
 
 SUFFIXES = (".h5ad", ".zarr")
 STATEMENT = "Values where obs['is_measured'] is False were imputed by a model: they are not measurements."
-LAYOUT = "one row per bin of the grid, row by row; X and layers['imputed'] hold measured values where measured; 0 off tissue"
+LAYOUT = (
+    "one row per bin of the grid, row by row; X and layers['imputed'] hold measured values where measured; 0 off tissue; "
+    "where present, layers std, lower_NN and upper_NN say how far an imputed value may be off, NN in per cent"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,10 @@ class ImputedSection:
         lattice: Shape of the grid; in a hexagonal one odd rows are shifted by half a pitch.
         reliability: Pearson correlation of each gene on held-out bins; NaN where unknown.
         provenance: What made it: release, section, code version, settings.
+        std: Standard deviation of the imputed values, log1p units, float32, finite on tissue; ignored off tissue and where
+            measured. None where unknown.
+        intervals: Level, a fraction -> its bounds, in the same way; empty where unknown.
+        is_reliable: Genes whose imputed values can be relied on; None where unknown.
     """
 
     genes: tuple[str, ...]
@@ -59,6 +68,9 @@ class ImputedSection:
     lattice: Literal["square", "hexagonal"]
     reliability: Float[np.ndarray, " gene"]
     provenance: Mapping[str, JsonValue]
+    std: Float32[np.ndarray, "gene y x"] | None = None
+    intervals: Mapping[float, Interval] = field(default_factory=dict)
+    is_reliable: Bool[np.ndarray, " gene"] | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not share one grid and one gene axis."""
@@ -67,6 +79,8 @@ class ImputedSection:
         wrong = [f"{name} {shape}" for name, shape in shapes.items() if shape != grid]
         if wrong or self.reliability.shape != (grid[0],):
             raise ShapeError(f"expected (gene, y, x) {grid} and one reliability per gene, got {', '.join(wrong) or self.reliability.shape}")
+        if self.is_reliable is not None and self.is_reliable.shape != (grid[0],):
+            raise ShapeError(f"expected one is_reliable for each of {grid[0]} genes, got {self.is_reliable.shape}")
         if np.any(self.is_measured & ~self.tissue):
             raise ShapeError(f"expected measured bins on tissue only, got {int(np.sum(self.is_measured & ~self.tissue))} off tissue")
         if (
@@ -74,6 +88,13 @@ class ImputedSection:
             or not np.isfinite(self.observed[:, self.is_measured]).all()
         ):
             raise InputError("expected finite values at every bin on tissue, got NaN or infinity; the imputation did not cover the section")
+        for name, values in uncertainty_of(self):
+            if values.shape != grid:
+                raise ShapeError(f"expected {name} as (gene, y, x) {grid}, got {values.shape}")
+            if not np.isfinite(values[:, self.tissue & ~self.is_measured]).all():
+                raise InputError(
+                    f"expected finite {name} at every bin on tissue, got NaN or infinity; the calibration did not cover the section"
+                )
 
 
 def check_output(path: Path, *, replace: bool = False) -> None:
@@ -144,28 +165,43 @@ def to_anndata(section: ImputedSection) -> anndata.AnnData:
     """Lay an imputed section out as an AnnData: bins as rows in the order of the grid, genes as columns.
 
     Returns:
-        `X` and layer `imputed` float32, layer `observed` sparse float32; `obs` array_row, array_col, in_tissue, is_measured;
-        `obsm["spatial"]` bin centres `(x, y)` in um; `var["reliability_pcc"]`; provenance in `uns["s2s"]`.
+        `X` and layer `imputed` float32, layer `observed` sparse float32; where known, layers `std` and `lower_90`, `upper_90` and
+        the like for every level, float32: 0 and the measured value where measured, 0 off tissue; `obs` array_row, array_col,
+        in_tissue, is_measured; `obsm["spatial"]` bin centres `(x, y)` in um; `var["reliability_pcc"]` and, where known,
+        `var["imputation_reliable"]`; provenance in `uns["s2s"]`.
     """
     rows, columns = np.indices(section.tissue.shape)
     measured = section.is_measured.ravel()
-    values = np.where(section.is_measured, section.observed, section.imputed)
-    values[:, ~section.tissue] = 0.0
-    by_bin = np.ascontiguousarray(values.reshape(len(section.genes), -1).T)
+    by_bin = _by_bin(section.imputed, section.observed, section)
     observed = sparse.csr_matrix(np.where(measured[:, None], by_bin, np.float32(0)))
     obs = pd.DataFrame(
         {"array_row": rows.ravel(), "array_col": columns.ravel(), "in_tissue": section.tissue.ravel(), "is_measured": measured},
         index=pd.Index([f"{row}x{column}" for row, column in zip(rows.ravel(), columns.ravel(), strict=True)]),
     )
     var = pd.DataFrame({"reliability_pcc": section.reliability}, index=pd.Index(section.genes))
+    if section.is_reliable is not None:
+        var["imputation_reliable"] = section.is_reliable
+    no_deviation = np.zeros_like(section.observed)
+    uncertainty = {
+        name: _by_bin(values, no_deviation if name == "std" else section.observed, section) for name, values in uncertainty_of(section)
+    }
     return anndata.AnnData(
         X=by_bin,
         obs=obs,
         var=var,
-        layers={"observed": observed, "imputed": by_bin},
+        layers={"observed": observed, "imputed": by_bin, **uncertainty},
         obsm={"spatial": bin_centres(rows.ravel(), columns.ravel(), section)},
         uns={"s2s": _storable({**section.provenance, "statement": STATEMENT, "layout": LAYOUT, **_geometry(section)})},
     )
+
+
+def uncertainty_of(section: ImputedSection) -> Iterator[tuple[str, Float32[np.ndarray, "gene y x"]]]:
+    """Name the layers of a section's uncertainty as they are stored: `std`, then `lower_90` and `upper_90` and the like per level."""
+    if section.std is not None:
+        yield "std", section.std
+    for level, interval in section.intervals.items():
+        yield f"lower_{100 * level:g}", interval.lower
+        yield f"upper_{100 * level:g}", interval.upper
 
 
 def bin_centres(rows: Int[np.ndarray, " bin"], columns: Int[np.ndarray, " bin"], section: ImputedSection) -> Float[np.ndarray, "bin 2"]:
@@ -185,6 +221,15 @@ def bin_centres(rows: Int[np.ndarray, " bin"], columns: Int[np.ndarray, " bin"],
     x = section.origin_um[0] + (columns + 0.5 + shift) * section.pitch_um
     y = section.origin_um[1] + (rows + 0.5) * row_um
     return np.column_stack([x, y])
+
+
+def _by_bin(
+    values: Float32[np.ndarray, "gene y x"], measured: Float32[np.ndarray, "gene y x"], section: ImputedSection
+) -> Float32[np.ndarray, "bin gene"]:
+    """Take `measured` where the section was measured, 0 off tissue, and lay bins out as rows."""
+    whole = np.where(section.is_measured, measured, values)
+    whole[:, ~section.tissue] = 0.0
+    return np.ascontiguousarray(whole.reshape(len(section.genes), -1).T)
 
 
 def _geometry(section: ImputedSection) -> dict[str, JsonValue]:

@@ -10,6 +10,7 @@ from zarr.storage import MemoryStore
 from s2s.errors import ExistsError, InputError, MissingError, ShapeError, StorageError
 from s2s.exchange import anndata_out
 from s2s.exchange.anndata_out import ImputedSection, check_output, to_anndata, write_imputed, write_imputed_store
+from s2s.lattice.prediction import Interval
 
 NAN = np.nan
 
@@ -36,6 +37,16 @@ def section() -> ImputedSection:
             "uris": {"a/b": "c"},
         },
     )
+
+
+@pytest.fixture
+def uncertain(section: ImputedSection) -> ImputedSection:
+    """The same section with all that is known of its errors; what lies off tissue or was measured is to be ignored."""
+    intervals = {
+        level: Interval(lower=section.imputed - np.float32(level), upper=section.imputed + np.float32(level)) for level in (0.5, 0.8, 0.9)
+    }
+    std = np.array([[[7, 0.5, NAN], [0.25, 1, 7]], [[7, 2, 7], [3, 4, 7]]], np.float32)
+    return replace(section, std=std, intervals=intervals, is_reliable=np.array([True, False]))
 
 
 def test_every_bin_is_a_row_in_the_order_of_the_grid(section: ImputedSection) -> None:
@@ -65,6 +76,58 @@ def test_reliability_stays_unknown_where_unknown(section: ImputedSection) -> Non
     var = to_anndata(section).var
     assert list(var.index) == ["ESR1", "PGR"]
     np.testing.assert_array_equal(var["reliability_pcc"], np.array([0.5, NAN], np.float32))
+
+
+def test_deviation_and_intervals_are_layers_that_know_what_was_measured(uncertain: ImputedSection) -> None:
+    data = to_anndata(uncertain)
+    np.testing.assert_array_equal(data.layers["std"], np.array([[0, 0], [0.5, 2], [0, 0], [0.25, 3], [1, 4], [0, 0]], np.float32))
+    is_imputed = np.array([False, True, False, True, True, False])
+    for level in (50, 80, 90):
+        for name, sign in (("lower", -1), ("upper", 1)):
+            expected = data.X + np.float32(sign * level / 100) * is_imputed[:, None]
+            np.testing.assert_array_equal(data.layers[f"{name}_{level}"], expected)
+            assert data.layers[f"{name}_{level}"].dtype == np.float32
+    assert list(data.var["imputation_reliable"]) == [True, False]
+
+
+def test_a_section_without_uncertainty_has_no_layers_of_it(section: ImputedSection) -> None:
+    data = to_anndata(section)
+    assert set(data.layers) == {"observed", "imputed"}
+    assert list(data.var) == ["reliability_pcc"]
+
+
+@pytest.mark.parametrize("suffix", [pytest.param(".h5ad", id="h5ad"), pytest.param(".zarr", id="zarr")])
+def test_uncertainty_reads_back(uncertain: ImputedSection, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    write_imputed(path, uncertain)
+    data, expected = anndata.read_h5ad(path) if suffix == ".h5ad" else anndata.read_zarr(path), to_anndata(uncertain)
+    levels = {f"{end}_{level}" for end in ("lower", "upper") for level in (50, 80, 90)}
+    assert set(data.layers) == {"observed", "imputed", "std"} | levels
+    for name in {"std"} | levels:
+        np.testing.assert_array_equal(data.layers[name], expected.layers[name])
+    assert data.var["imputation_reliable"].dtype == np.bool_
+    assert list(data.var["imputation_reliable"]) == [True, False]
+
+
+@pytest.mark.parametrize("suffix", [pytest.param(".h5ad", id="h5ad"), pytest.param(".zarr", id="zarr")])
+def test_off_tissue_costs_next_to_nothing(tmp_path: Path, suffix: str) -> None:
+    # A tenth of the grid is tissue, in one block; random values do not compress, so nearly all the room of seven layers goes there.
+    tissue = np.zeros((200, 100), np.bool_)
+    tissue[:20] = True
+    values = np.random.default_rng(0).random((10, 200, 100), np.float32)
+    large = ImputedSection(
+        genes=tuple("ABCDEFGHIJ"), observed=np.full_like(values, NAN), imputed=values, tissue=tissue, is_measured=np.zeros_like(tissue),
+        pitch_um=10, origin_um=(0, 0), lattice="square", reliability=np.zeros(10), provenance={}, std=values,
+        intervals={level: Interval(lower=values, upper=values) for level in (0.5, 0.8, 0.9)},
+    )  # fmt: skip
+    sizes = []
+    for name, content in (("with", large), ("without", replace(large, std=None, intervals={}))):
+        path = tmp_path / f"{name}{suffix}"
+        write_imputed(path, content)
+        files = path.rglob("*") if path.is_dir() else [path]
+        sizes.append(sum(item.stat().st_size for item in files if item.is_file()))
+    cost, on_tissue = sizes[0] - sizes[1], 7 * values[:, tissue].nbytes
+    assert 0.8 * on_tissue < cost < 1.1 * on_tissue
 
 
 @pytest.mark.parametrize(
@@ -162,6 +225,33 @@ def test_a_write_that_breaks_off_leaves_the_old_file(section: ImputedSection, tm
 )
 def test_arrays_that_do_not_fit_are_refused(
     section: ImputedSection, changes: dict[str, np.ndarray], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        replace(section, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        pytest.param({"std": np.zeros((2, 2, 2), np.float32)}, ShapeError, r"expected std .*got \(2, 2, 2\)", id="std-of-another-grid"),
+        pytest.param({"std": np.full((2, 2, 3), NAN, np.float32)}, InputError, "expected finite std", id="std-with-holes"),
+        pytest.param(
+            {"intervals": {0.8: Interval(lower=np.zeros((2, 2, 3), np.float32), upper=np.zeros((1, 2, 3), np.float32))}},
+            ShapeError,
+            r"expected upper_80 .*got \(1, 2, 3\)",
+            id="upper-of-other-genes",
+        ),
+        pytest.param(
+            {"intervals": {0.9: Interval(lower=np.full((2, 2, 3), NAN, np.float32), upper=np.zeros((2, 2, 3), np.float32))}},
+            InputError,
+            "expected finite lower_90",
+            id="lower-with-holes",
+        ),
+        pytest.param({"is_reliable": np.array([True])}, ShapeError, "each of 2 genes", id="one-reliable"),
+    ],
+)
+def test_uncertainty_that_does_not_fit_is_refused(
+    section: ImputedSection, changes: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         replace(section, **changes)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from s2s.imputation.reliability import gene_reliability, hidden_error
+from s2s.imputation.reliability import gene_reliability, hidden_error, predicted_reliability
 from s2s.lattice.measured import Measured
 
 HIDDEN = np.array([[True, False, True, True]])
@@ -56,3 +56,28 @@ def test_rounding_never_lifts_it_above_one():
         found = gene_reliability(imputed(rows * 0.37), measured(rows), everywhere)
         assert (found <= 1).all()
         np.testing.assert_allclose(found, 1)
+
+
+def test_predicted_correlation_and_its_lower_end():
+    # 42 bins at +-1, two thirds of which agree: correlation 2/3 - 1/3.
+    given, truth = np.tile([-1.0, 1.0, -1.0, 1.0, -1.0, 1.0], 7), np.tile([-1.0, 1.0, -1.0, 1.0, 1.0, -1.0], 7)
+    found = predicted_reliability(given[None], truth[None])
+    assert found.pcc[0] == pytest.approx(1 / 3)
+    # atanh(1/3) = ln(2) / 2 = 0.34657; 1.6449 / sqrt(39) = 0.26339; tanh(0.08318) = 0.08299.
+    assert found.lower[0] == pytest.approx(0.08299, abs=1e-5)
+    assert found.is_reliable.tolist() == [False]
+    more = predicted_reliability(np.tile(given, 2)[None], np.tile(truth, 2)[None])
+    # 1.6449 / 9 = 0.18277; tanh(0.16381) = 0.16236.
+    assert more.lower[0] == pytest.approx(0.16236, abs=1e-5)
+    assert more.is_reliable.tolist() == [True]
+
+
+def test_what_is_constant_or_too_small_is_unknown_and_unreliable():
+    ramp, flat = np.arange(50.0), np.full(50, 0.37)
+    found = predicted_reliability(np.array([ramp, flat, ramp, flat]), np.array([ramp, ramp, flat, flat]))
+    assert np.isnan(found.pcc).tolist() == np.isnan(found.lower).tolist() == [False, True, True, True]
+    assert found.lower[0] == pytest.approx(1)
+    assert found.is_reliable.tolist() == [True, False, False, False]
+    few = predicted_reliability(ramp[None, :3], ramp[None, :3])
+    assert np.isnan([few.pcc[0], few.lower[0]]).all()
+    assert few.is_reliable.tolist() == [False]

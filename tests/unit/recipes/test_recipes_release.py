@@ -48,6 +48,7 @@ def test_the_contract_says_where_it_came_from(made, judgement):
         "photographs": None,
         "code_version": __version__,
         "validation_mae": 0.125,
+        "coverage": (),
         "licence": "CC-BY-4.0",
     }
     assert release.network == run.config.network
