@@ -37,7 +37,7 @@ tracking: {experiment: tiny benchmark}
 """
 NUM_CELLS = 5
 """One of nearest, and two seeds of each network."""
-FILES = {"table.md", "table.parquet", "cells.parquet", "accuracy_cost.png", "genes.png", "moran.png", "distance.png"}
+FILES = {"coverage.png", "table.md", "table.parquet", "cells.parquet", "accuracy_cost.png", "genes.png", "moran.png", "distance.png"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

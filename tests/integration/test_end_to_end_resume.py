@@ -33,14 +33,14 @@ class Result:
 
     weights: bytes
     best_step: int
-    validation_mae: float | None
+    validation_error: float | None
     scores: tuple[tuple[object, ...], ...]
 
     @staticmethod
     def of(report: RunReport, settings: Settings) -> "Result":
         scores = tuple(tuple(row.model_dump(exclude={"seconds"}).values()) for row in report.scores)
         weights = read_bytes(join(settings.root, "runs", report.run_key, "weights.safetensors"), settings)
-        return Result(weights=weights, best_step=report.best_step, validation_mae=report.validation_mae, scores=scores)
+        return Result(weights=weights, best_step=report.best_step, validation_error=report.validation_error, scores=scores)
 
 
 @pytest.fixture(scope="module")

@@ -146,11 +146,11 @@ def test_the_mlflow_run_holds_everything(trained: Trained, server: Server) -> No
 def test_its_curves_are_thinned_and_the_machine_is_watched(trained: Trained, server: Server) -> None:
     run = server.client.get_run(trained.report.mlflow_run_id)
     curves = {name: server.client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-    assert {"train/loss", "train/gradient_norm", "validation/mae", "system/cpu_percent", "system/memory_mb"} <= set(curves)
+    assert {"train/loss", "train/gradient_norm", "validation/error", "system/cpu_percent", "system/memory_mb"} <= set(curves)
     steps = [point.step for point in curves["train/loss"]]
     assert 40 < len(steps) <= MAX_POINTS < trained.report.steps
     assert (min(steps), max(steps)) == (1, 120)
-    assert sorted(point.step for point in curves["validation/mae"]) == list(range(20, 121, 20))
+    assert sorted(point.step for point in curves["validation/error"]) == list(range(20, 121, 20))
     assert max(point.value for point in curves["system/memory_mb"]) > 100
 
 
@@ -317,7 +317,7 @@ def test_the_same_command_gives_the_same_report_at_once_and_again_trains_anew(tr
     anew = RunReport.model_validate_json(said.out)
     assert num_runs() == before + 1
     assert anew.mlflow_run_id != report.mlflow_run_id
-    assert (anew.run_key, anew.best_step, anew.validation_mae) == (report.run_key, report.best_step, report.validation_mae)
+    assert (anew.run_key, anew.best_step, anew.validation_error) == (report.run_key, report.best_step, report.validation_error)
     assert (
         load_release(f"models:/{MODEL}/{anew.model_version}", load_settings())[1] == load_release(f"models:/{MODEL}/1", load_settings())[1]
     )

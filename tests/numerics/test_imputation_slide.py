@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from s2s.contracts.run import ImputationConfig, NetworkConfig
-from s2s.imputation.slide import impute_section
+from s2s.imputation.slide import Imputer, impute_section
 from s2s.lattice.measured import HeldOut, Measured
 from s2s.network import CDCIN
 
@@ -39,6 +39,10 @@ def build(config: NetworkConfig) -> CDCIN:
     for stage in network.stages:
         nn.init.normal_(stage.last.weight, std=0.1, generator=generator)
     return network
+
+
+def imputer(network: CDCIN) -> Imputer:
+    return Imputer(network=network, expression_scale=SCALE)
 
 
 def field(shape: tuple[int, int], num_genes: int = 2) -> np.ndarray:
@@ -71,7 +75,7 @@ def assert_complete(imputed: np.ndarray, measured: Measured) -> None:
 )
 def test_measured_values_stay_to_the_bit(make_measured: Make, shape: tuple[int, int], phase: tuple[int, int]) -> None:
     measured, _ = make_measured(field(shape), phase, some_tissue(shape) if min(shape) > 1 else None)
-    assert_complete(impute_section(build(SMALL), measured, SCALE, TILES), measured)
+    assert_complete(impute_section(imputer(build(SMALL)), measured, TILES), measured)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -92,7 +96,7 @@ def test_every_bin_is_covered_once(make_measured: Make, shape: tuple[int, int], 
         nn.init.zeros_(stage.last.bias)
     tissue = some_tissue(shape)
     measured, _ = make_measured(1 + np.random.default_rng(0).random((2, *shape), np.float32), phase, tissue)
-    imputed = impute_section(network, measured, SCALE, ImputationConfig(tile=32, overlap=overlap))
+    imputed = impute_section(imputer(network), measured, ImputationConfig(tile=32, overlap=overlap))
     assert imputed[:, tissue].min() > 1 - 1e-5
     assert imputed[:, tissue].max() < 2 + 1e-5
 
@@ -101,7 +105,7 @@ def test_every_bin_is_covered_once(make_measured: Make, shape: tuple[int, int], 
 @pytest.mark.parametrize("shape", [pytest.param((5, 7), id="below-a-tile"), pytest.param((45, 40), id="several-tiles")])
 def test_hexagons_keep_measured_values_to_the_bit(make_measured: Make, shape: tuple[int, int], phase: tuple[int, int]) -> None:
     measured, _ = make_measured(field(shape), phase, some_tissue(shape), "hexagonal")
-    assert_complete(impute_section(build(SMALL), measured, SCALE, TILES), measured)
+    assert_complete(impute_section(imputer(build(SMALL)), measured, TILES), measured)
 
 
 def test_hexagons_one_row_further_are_imputed_alike(make_measured: Make) -> None:
@@ -110,7 +114,7 @@ def test_hexagons_one_row_further_are_imputed_alike(make_measured: Make) -> None
     there[:, 1::2], there[:, 2::2, 1:] = here[:, :-1:2], here[:, 1:-1:2, :-1]
     whole = ImputationConfig(tile=64, overlap=0)
     first, second = (
-        impute_section(build(LOCAL), make_measured(values, phase, None, "hexagonal")[0], SCALE, whole)
+        impute_section(imputer(build(LOCAL)), make_measured(values, phase, None, "hexagonal")[0], whole)
         for values, phase in ((here, (0, 0)), (there, (1, 0)))
     )
     # Far from the edges, where both see the same.
@@ -131,7 +135,7 @@ def test_what_was_not_observed_is_never_read(make_measured: Make, config: Networ
     measured, _ = make_measured(field(shape), (1, 0), some_tissue(shape))
     other = replace(measured, expression=np.where(measured.observed, measured.expression, np.float32(1e9)))
     assert np.isnan(measured.expression).any()
-    clean, poisoned = (impute_section(build(config), part, SCALE, TILES) for part in (measured, other))
+    clean, poisoned = (impute_section(imputer(build(config)), part, TILES) for part in (measured, other))
     np.testing.assert_array_equal(clean, poisoned)
 
 
@@ -139,8 +143,8 @@ def test_what_was_not_observed_is_never_read(make_measured: Make, config: Networ
 def test_tiles_agree_with_one_picture_away_from_their_seams(make_measured: Make, overlap: int, seams: list[int]) -> None:
     measured, _ = make_measured(field((64, 64)))
     network = build(LOCAL)
-    whole = impute_section(network, measured, SCALE, ImputationConfig(tile=64, overlap=0))
-    tiled = impute_section(network, measured, SCALE, ImputationConfig(tile=32, overlap=overlap))
+    whole = impute_section(imputer(network), measured, ImputationConfig(tile=64, overlap=0))
+    tiled = impute_section(imputer(network), measured, ImputationConfig(tile=32, overlap=overlap))
     place = np.arange(64)
     is_far = np.all([(place < seam - REACH) | (place >= seam + REACH) for seam in seams], axis=0)
     assert is_far.sum() >= 24
@@ -152,8 +156,8 @@ def test_tiles_agree_with_one_picture_away_from_their_seams(make_measured: Make,
 def test_blending_softens_the_seam(make_measured: Make) -> None:
     measured, _ = make_measured(field((64, 64)))
     network = build(LOCAL)
-    whole = impute_section(network, measured, SCALE, ImputationConfig(tile=64, overlap=0))
-    hard, soft = (impute_section(network, measured, SCALE, ImputationConfig(tile=32, overlap=overlap)) for overlap in (0, 16))
+    whole = impute_section(imputer(network), measured, ImputationConfig(tile=64, overlap=0))
+    hard, soft = (impute_section(imputer(network), measured, ImputationConfig(tile=32, overlap=overlap)) for overlap in (0, 16))
     assert np.abs(soft - whole).max() < np.abs(hard - whole).max()
 
 
@@ -170,9 +174,9 @@ def test_how_many_genes_at_once_changes_nothing(make_measured: Make, batch_bins:
     network = build(SMALL)
     said: list[tuple[int, int]] = []
     config = ImputationConfig(tile=32, overlap=8, batch_bins=batch_bins)
-    imputed = impute_section(network, measured, SCALE, config, lambda done, total: said.append((done, total)))
+    imputed = impute_section(imputer(network), measured, config, lambda done, total: said.append((done, total)))
     one_by_one = [
-        impute_section(network, replace(measured, expression=measured.expression[gene : gene + 1]), SCALE, TILES)[0] for gene in range(5)
+        impute_section(imputer(network), replace(measured, expression=measured.expression[gene : gene + 1]), TILES)[0] for gene in range(5)
     ]
     np.testing.assert_allclose(imputed, one_by_one, rtol=1e-5, atol=1e-5)
     assert said == progress
@@ -185,7 +189,7 @@ def test_tiles_without_tissue_are_not_computed(make_measured: Make) -> None:
     network = build(LOCAL)
     seen: list[torch.Size] = []
     network.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
-    imputed = impute_section(network, measured, SCALE, ImputationConfig(tile=32, overlap=0))
+    imputed = impute_section(imputer(network), measured, ImputationConfig(tile=32, overlap=0))
     # One bin of padding puts phase (1, 1) on the lattice: 97 x 65 bins, tiles 32 32 32 1 by 32 32 1; tissue touches
     # the first, and four at the other end.
     assert [tuple(shape[2:]) for shape in seen] == [(32, 32), (32, 32), (32, 1), (1, 32), (1, 1)]
@@ -198,9 +202,9 @@ def test_an_empty_tile_beside_a_full_one_takes_nothing_from_it(make_measured: Ma
     measured, _ = make_measured(field(tissue.shape), tissue=tissue)
     network = build(LOCAL)
     # The second tile starts at column 16, where tissue ends: the first alone decides.
-    tiled = impute_section(network, measured, SCALE, ImputationConfig(tile=32, overlap=16))
+    tiled = impute_section(imputer(network), measured, ImputationConfig(tile=32, overlap=16))
     left = replace(measured, expression=measured.expression[..., :32], observed=measured.observed[:, :32], tissue=measured.tissue[:, :32])
-    np.testing.assert_allclose(tiled[..., :32], impute_section(network, left, SCALE, TILES), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(tiled[..., :32], impute_section(imputer(network), left, TILES), rtol=1e-5, atol=1e-5)
     assert not tiled[..., 32:].any()
 
 
@@ -210,4 +214,4 @@ def test_a_section_without_an_observed_bin_in_a_tile_is_still_finite(make_measur
     observed[:, 30:] = False
     hollow = replace(measured, observed=observed, expression=np.where(observed, measured.expression, np.float32(np.nan)))
     for config in (SMALL, LOCAL):
-        assert_complete(impute_section(build(config), hollow, SCALE, ImputationConfig(tile=32, overlap=0)), hollow)
+        assert_complete(impute_section(imputer(build(config)), hollow, ImputationConfig(tile=32, overlap=0)), hollow)

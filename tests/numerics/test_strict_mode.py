@@ -24,7 +24,7 @@ def fitted(run: Run) -> Fitted:
 
 
 def weights(result: Fitted) -> dict[str, np.ndarray]:
-    return {name: tensor.numpy() for name, tensor in result.network.state_dict().items()}
+    return {name: tensor.numpy() for name, tensor in result.imputer.network.state_dict().items()}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def test_strict_training_is_blind_to_unsampled_bins(make_run: MakeRun, expressio
     blind = fitted(poisoned(make_run(expression, f"poisoned{phase}", changes)))
     for name, array in weights(clean).items():
         np.testing.assert_array_equal(array, weights(blind)[name], err_msg=name)
-    assert clean.validation_mae == blind.validation_mae
+    assert clean.validation_error == blind.validation_error
 
 
 def test_paper_mode_is_not_blind_so_the_test_above_can_fail(make_run: MakeRun, expression: np.ndarray) -> None:

@@ -26,7 +26,7 @@ def fitted(run: Run) -> Fitted:
 
 
 def assert_same_weights(left: Fitted, right: Fitted) -> None:
-    for (name, one), other in zip(left.network.state_dict().items(), right.network.state_dict().values(), strict=True):
+    for (name, one), other in zip(left.imputer.network.state_dict().items(), right.imputer.network.state_dict().values(), strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=name)
 
 
@@ -39,7 +39,7 @@ def test_same_seed_gives_the_same_bits_and_another_seed_does_not(make_run: MakeR
     first, second = fitted(make_run(expression, "first")), fitted(make_run(expression, "second"))
     assert_same_weights(first, second)
     other = fitted(make_run(expression, "other", {"seed": 1}))
-    pairs = zip(first.network.state_dict().values(), other.network.state_dict().values(), strict=True)
+    pairs = zip(first.imputer.network.state_dict().values(), other.imputer.network.state_dict().values(), strict=True)
     assert any(not np.array_equal(a.numpy(), b.numpy()) for a, b in pairs)
 
 
@@ -62,22 +62,22 @@ def test_a_killed_training_continues_bit_for_bit(make_run: MakeRun, expression: 
     assert saved[1]["step"] == stop_at
     resumed = fitted(broken)
     assert_same_weights(whole, resumed)
-    assert (whole.best_step, whole.validation_mae) == (resumed.best_step, resumed.validation_mae)
+    assert (whole.best_step, whole.validation_error) == (resumed.best_step, resumed.validation_error)
 
 
 def test_training_lowers_the_error_on_hidden_bins(make_run: MakeRun, expression: np.ndarray) -> None:
     short = fitted(make_run(expression, "short", training(max_steps=1, validate_every=1)))
     long = fitted(make_run(expression, "long", training(max_steps=60, validate_every=10, learning_rate=5e-3)))
-    assert long.validation_mae is not None
-    assert short.validation_mae is not None
-    assert long.validation_mae < short.validation_mae
+    assert long.validation_error is not None
+    assert short.validation_error is not None
+    assert long.validation_error < short.validation_error
 
 
 def test_the_best_step_is_kept_not_the_last(make_run: MakeRun, expression: np.ndarray) -> None:
     result = fitted(make_run(expression, "best", training(max_steps=30, validate_every=1, learning_rate=0.05)))
     errors = dict(result.errors)
     assert result.best_step == min(errors, key=lambda step: (errors[step], step))
-    assert result.validation_mae == pytest.approx(errors[result.best_step], rel=1e-6)
+    assert result.validation_error == pytest.approx(errors[result.best_step], rel=1e-6)
 
 
 def test_patience_stops_a_training_that_does_not_improve(make_run: MakeRun, expression: np.ndarray) -> None:

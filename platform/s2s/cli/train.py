@@ -56,6 +56,8 @@ def describe(report: "RunReport", folder: Path, settings: "Settings") -> None:
     typer.secho(f"\n{report.config.name}: {report.steps} steps, best at {report.best_step}, {minutes} on {report.device}", bold=True)
     if report.is_leaky:
         typer.secho("LEAKY: sampling.mode paper let held-out bins into training; these figures flatter.", fg=typer.colors.RED)
+    if report.config.network.fill == "krige":
+        typer.echo(_trusted(report.trust))
     typer.echo(markdown_table(report.scores) if report.scores else "No truth to score against: the section was measured sparsely.")
     typer.echo(f"\nmodel    {_registered(report)}")
     if settings.is_local:
@@ -63,6 +65,12 @@ def describe(report: "RunReport", folder: Path, settings: "Settings") -> None:
     elif report.mlflow_run_id:
         typer.echo(f"MLflow   {settings.mlflow_uri}/#/runs/{report.mlflow_run_id}")
     typer.echo(f"results  {folder}/ (section.png, scores.md, report.json)")
+
+
+def _trusted(trust: float) -> str:
+    if trust == 0:
+        return "Kriged alone: samples that were hidden from the network do not prove that it makes the filled section better."
+    return f"Kriged, then {trust:.0%} of what the network changes in it, which is as much as samples hidden from it prove."
 
 
 def _registered(report: "RunReport") -> str:

@@ -39,6 +39,8 @@ class Release(Document):
     )
     expression_scale: float = Field(gt=0)
     network: NetworkConfig
+    trust: float = Field(1.0, ge=0, le=1, description="share kept of what the network changes in a kriged fill")
+    lattice: Literal["square", "hexagonal"] = Field("square", description="of its section; planes of a hexagonal one are axial")
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the safetensors file")
     is_leaky: bool = Field(description="trained in paper mode: can never take @champion")
     is_synthetic: bool
@@ -48,7 +50,7 @@ class Release(Document):
     photographs: str | None
     code_version: str
     scores: tuple[ScoreRow, ...] = ()
-    validation_mae: float | None = None
+    validation_error: float | None = None
     reliability: tuple[GeneReliability, ...] = ()
     coverage: tuple[Coverage, ...] = Field((), description="one per level of the intervals; none where they were not calibrated")
     licence: str = "unknown"

@@ -55,6 +55,19 @@ class GeneConfig(Part):
     names: tuple[str, ...] | None = Field(None, description="exactly these genes instead")
 
 
+class KrigingConfig(Part):
+    """The linear step that fills the network's input with `fill: krige`."""
+
+    rank: int = Field(32, ge=1, le=1024, description="gene factors kept; noisy ones shrink to nothing by themselves")
+    own_share: float | None = Field(
+        None, ge=0, le=1, description="share of a gene's own kriged field, the rest is its factors'; null finds both on hidden samples"
+    )
+    noise_exponent: float | None = Field(
+        None, ge=0, le=3, description="noise of a bin falls with its detected genes to this power; null estimates it from the section"
+    )
+    max_bins: int = Field(2500, ge=4, le=20000, description="observed bins of one region; a covariance takes 8 bytes times its square")
+
+
 class NetworkConfig(Part):
     """Size and parts of the CDCIN; `method.md` section 3 is the `paper` preset."""
 
@@ -66,15 +79,26 @@ class NetworkConfig(Part):
     heads: int = Field(4, ge=1, le=64, description="attention heads; divides features")
     cascades: int = Field(3, ge=1, le=64, description="stages, each followed by data consistency")
     has_attention: bool = Field(True, description="off: plain residual dense blocks")
+    has_consistency: bool = Field(True, description="put measured values back between stages; after the last it is always done")
     has_mask_inputs: bool = Field(False, description="feed the observed and tissue masks beside the values")
-    fill: Literal["copy", "smooth"] = Field(
-        "copy", description="how unmeasured positions enter: 2 x 2 copies, or mask-normalised smoothing"
+    fill: Literal["copy", "smooth", "krige"] = Field(
+        "copy", description="how unmeasured positions enter: 2 x 2 copies, mask-normalised smoothing, or kriging of gene factors"
+    )
+    kriging: KrigingConfig = KrigingConfig()
+    symmetries: Literal[1, 2, 4, 8] = Field(
+        1, description="turns and mirror images of a section whose predictions are averaged; a hexagonal one has four"
     )
 
     @model_validator(mode="after")
     def _heads_divide_features(self) -> "NetworkConfig":
         if self.has_attention and self.features % self.heads:
             raise ValueError(f"expected features divisible by heads, got features {self.features}, heads {self.heads}")
+        return self
+
+    @model_validator(mode="after")
+    def _copies_are_not_turned(self) -> "NetworkConfig":
+        if self.fill == "copy" and self.symmetries > 1:
+            raise ValueError(f"expected symmetries 1 with fill copy, got {self.symmetries}: its 2 x 2 blocks belong to one orientation")
         return self
 
 
@@ -108,8 +132,14 @@ class TrainingConfig(Part):
         description="share of samples hidden from the input of sparse_to_dense and asked back; 0 is the paper's identity term",
     )
     loss: Literal["l1", "l2"] = Field("l1", description="absolute error learns the median, squared error the mean")
+    trust: float | None = Field(
+        1.0, ge=0, le=1, description="share kept of what the network changes in a kriged fill; null: as much as hidden samples prove"
+    )
+    folds: int = Field(10, ge=2, le=20, description="parts of the observed bins: one chooses the best step, all calibrate in turn")
+    hidden: Literal["random", "lattice"] = Field(
+        "random", description="what fill krige learns from: the other parts hidden in turn, or all but every second sample as in the paper"
+    )
     weights: LossWeights = LossWeights()
-    validation_fraction: float = Field(0.1, ge=0, lt=0.5, description="share of observed bins held out to choose the best step")
     validate_every: int = Field(100, ge=1, description="steps between validations")
     patience: int | None = Field(None, ge=1, description="validations without improvement before stopping")
     checkpoint_every_s: float = Field(60.0, gt=0, description="seconds between checkpoints")
@@ -147,7 +177,7 @@ class RunConfig(Document):
     kind: Literal["run"] = "run"
     version: Literal[1] = 1
     name: SectionId = Field(description="name of the run in MLflow and in file names")
-    preset: Literal["paper", "laptop"] | None = Field(None, description="values that the YAML starts from, see jobs/presets/")
+    preset: Literal["paper", "laptop", "atlas"] | None = Field(None, description="values that the YAML starts from, see jobs/presets/")
     section: Uri | SectionSource = Field(description="URI or id of an ingested section, or a file with how to read it")
     photographs: Uri | None = Field("bundled", description="URI or id of an ingested set, `bundled`, or null for none")
     sampling: SamplingConfig = SamplingConfig()
@@ -168,6 +198,15 @@ class RunConfig(Document):
         return self
 
     @model_validator(mode="after")
+    def _kriging_learns_from_folds(self) -> "RunConfig":
+        if self.network.fill == "krige" and (self.training.weights.sparser_to_sparse or self.sampling.mode == "paper"):
+            raise ValueError(
+                "expected training.weights.sparser_to_sparse 0 and sampling.mode strict with network.fill krige, "
+                f"got {self.training.weights.sparser_to_sparse:g} and {self.sampling.mode}: its network learns from hidden samples"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _paper_preset_has_no_mask_inputs(self) -> "RunConfig":
         if self.preset == "paper" and self.network.has_mask_inputs:
             raise ValueError("expected network.has_mask_inputs false under preset paper, got true: the paper's network sees no masks")
@@ -184,6 +223,8 @@ class ScoreRow(Part):
     marker_pcc: float | None = None
     marker_mae: float | None = None
     marker_rmse: float | None = None
+    median_mae: float | None = Field(None, description="mean absolute error of the method's median, where it gives one beside its mean")
+    reliability: float | None = Field(None, description="correlation over genes of the PCC that the method predicts with its true PCC")
     ssim: float | None = Field(None, description="structural similarity with fixed range, mean over genes")
     moran_truth: float | None = Field(None, description="Moran's I of the truth, mean over genes")
     moran_imputed: float | None = Field(None, description="Moran's I of the imputation, mean over genes")
@@ -204,7 +245,8 @@ class RunReport(Document):
     is_leaky: bool = Field(description="sampling.mode paper: held-out bins reached training")
     steps: int = Field(ge=0, description="optimiser steps done")
     best_step: int = Field(ge=0, description="step whose weights were kept")
-    validation_mae: float | None = Field(description="on held-out observed bins, log1p units")
+    validation_error: float | None = Field(description="on hidden observed bins, log1p units: absolute or root mean squared, as the loss")
+    trust: float = Field(1.0, ge=0, le=1, description="share kept of what the network changed in a kriged fill")
     scores: tuple[ScoreRow, ...] = Field(
         description="the run first, then the classical rows, on the same held-out bins; empty where no truth exists"
     )

@@ -19,6 +19,7 @@ from s2s.evaluation.distance import by_edge_distance, by_sample_distance
 from s2s.evaluation.protocol import gene_blocks, score
 from s2s.evaluation.variable_genes import FALSE_DISCOVERY_RATE, variable_genes
 from s2s.lattice.measured import HeldOut, Measured
+from s2s.lattice.prediction import Prediction
 
 Bins = Float32[np.ndarray, "gene position"]
 Unit = Float64[np.ndarray, "gene position"]
@@ -52,7 +53,7 @@ def review(name: str, imputed: Float32[np.ndarray, "gene y x"], measured: Measur
         MissingError: scanpy or igraph is not installed.
     """
     held = held_out.positions
-    table = score(name, imputed, measured, held_out, seconds=0.0).table
+    table = score(name, Prediction(mean=imputed), measured, held_out, seconds=0.0).table
     genes = table[["gene", "pcc", "rmse", "moran_truth", "moran_imputed"]].assign(
         is_variable_truth=variable_genes(np.where(held, held_out.expression, 0), held, measured.lattice),
         is_variable_imputed=variable_genes(np.where(held, imputed, 0), held, measured.lattice),

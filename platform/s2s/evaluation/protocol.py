@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool
 
 from s2s.contracts.run import ScoreRow
 from s2s.errors import InputError, ShapeError
 from s2s.evaluation import metrics
 from s2s.evaluation.baselines import Baseline
 from s2s.lattice.measured import HeldOut, Measured
+from s2s.lattice.prediction import Prediction
 
 MARKERS = ("ERBB2", "FOXA1", "ESR1", "MLPH", "EGFR", "CD68", "PGR", "ACTA2", "KRT7", "LUM", "POSTN", "CD3E")
 """Breast markers reported beside the mean over all genes, where present. Source: the project's protocol."""
@@ -38,7 +39,7 @@ class GeneScores:
     Attributes:
         name: Of the method.
         table: One row per gene: `gene, is_marker, detected` (fraction of observed bins), `pcc, mae, rmse, ssim,
-            moran_truth, moran_imputed`.
+            moran_truth, moran_imputed`; `median_mae` where the method gives a median, `predicted_pcc` where it expects one.
         seconds: What the imputation took.
     """
 
@@ -47,12 +48,13 @@ class GeneScores:
     seconds: float
 
 
-def score(name: str, imputed: Float32[np.ndarray, "gene y x"], measured: Measured, held_out: HeldOut, seconds: float) -> GeneScores:
+def score(name: str, prediction: Prediction, measured: Measured, held_out: HeldOut, seconds: float) -> GeneScores:
     """Compare an imputation with the truth at held-out bins, gene by gene.
 
     Args:
         name: Of the method.
-        imputed: log1p units; finite at held-out positions, ignored elsewhere.
+        prediction: log1p units; finite at held-out positions, ignored elsewhere. Its mean is judged, and beside it by absolute
+            error the median, which is what that error asks for.
         measured: What the method saw.
         held_out: What it did not.
         seconds: What the imputation took.
@@ -61,9 +63,15 @@ def score(name: str, imputed: Float32[np.ndarray, "gene y x"], measured: Measure
         ShapeError: the three do not share genes and grid.
         InputError: nothing is held out.
     """
-    _check(name, imputed, measured, held_out)
-    tables = [_score_block(imputed, measured, held_out, genes) for genes in gene_blocks(len(measured.genes))]
-    return GeneScores(name=name, table=pd.concat(tables, ignore_index=True), seconds=seconds)
+    _check(name, prediction.mean, measured, held_out)
+    tables = [_score_block(prediction.mean, measured, held_out, genes) for genes in gene_blocks(len(measured.genes))]
+    table = pd.concat(tables, ignore_index=True)
+    if prediction.median is not None:
+        held = held_out.positions
+        table["median_mae"] = metrics.mean_absolute_error(held_out.expression[:, held], prediction.median[:, held])
+    if prediction.predicted_pcc is not None:
+        table["predicted_pcc"] = prediction.predicted_pcc
+    return GeneScores(name=name, table=table, seconds=seconds)
 
 
 def summarise(scores: GeneScores) -> ScoreRow:
@@ -72,6 +80,7 @@ def summarise(scores: GeneScores) -> ScoreRow:
     mean = table[[*SCORES, "ssim", "moran_truth", "moran_imputed"]].mean()
     markers = table.loc[table["is_marker"], list(SCORES)]
     of_markers = {f"marker_{key}": None if markers.empty else float(markers[key].mean()) for key in SCORES}
+    known = table[["pcc", "predicted_pcc"]].dropna() if "predicted_pcc" in table else table[:0]
     return ScoreRow(
         method=scores.name,
         **{key: float(mean[key]) for key in SCORES},
@@ -79,6 +88,8 @@ def summarise(scores: GeneScores) -> ScoreRow:
         ssim=float(mean["ssim"]),
         moran_truth=float(mean["moran_truth"]),
         moran_imputed=float(mean["moran_imputed"]),
+        median_mae=float(table["median_mae"].mean()) if "median_mae" in table else None,
+        reliability=float(known.corr().iloc[0, 1]) if len(known) > 2 and known.std().min() > 0 else None,
         seconds=scores.seconds,
         num_genes=len(table),
     )
@@ -107,7 +118,7 @@ def compare(
         if on_progress:
             on_progress(baseline.name)
         start = time.perf_counter()
-        imputed = baseline.impute(measured)
+        imputed = Prediction(mean=baseline.impute(measured))
         scored.append(score(baseline.name, imputed, measured, held_out, time.perf_counter() - start))
     return scored
 

@@ -12,6 +12,7 @@ from s2s.evaluation.protocol import GeneScores
 COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("pcc", "PCC", 1),
     ("mae", "MAE", -1),
+    ("median_mae", "MAE of median", -1),
     ("rmse", "RMSE", -1),
     ("marker_pcc", "PCC markers", 1),
     ("marker_mae", "MAE markers", -1),

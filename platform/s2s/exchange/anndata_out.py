@@ -33,7 +33,8 @@ SUFFIXES = (".h5ad", ".zarr")
 STATEMENT = "Values where obs['is_measured'] is False were imputed by a model: they are not measurements."
 LAYOUT = (
     "one row per bin of the grid, row by row; X and layers['imputed'] hold measured values where measured; 0 off tissue; "
-    "where present, layers std, lower_NN and upper_NN say how far an imputed value may be off, NN in per cent"
+    "where present, half of the measurements lie above layer median, and layers std, lower_NN and upper_NN say how far an imputed "
+    "value may be off, NN in per cent"
 )
 
 
@@ -52,6 +53,8 @@ class ImputedSection:
         lattice: Shape of the grid; in a hexagonal one odd rows are shifted by half a pitch.
         reliability: Pearson correlation of each gene on held-out bins; NaN where unknown.
         provenance: What made it: release, section, code version, settings.
+        median: Half of the measurements would lie above it, log1p units, finite on tissue; ignored off tissue and where measured; None
+            where unknown.
         std: Standard deviation of the imputed values, log1p units, float32, finite on tissue; ignored off tissue and where
             measured. None where unknown.
         intervals: Level, a fraction -> its bounds, in the same way; empty where unknown.
@@ -68,6 +71,7 @@ class ImputedSection:
     lattice: Literal["square", "hexagonal"]
     reliability: Float[np.ndarray, " gene"]
     provenance: Mapping[str, JsonValue]
+    median: Float32[np.ndarray, "gene y x"] | None = None
     std: Float32[np.ndarray, "gene y x"] | None = None
     intervals: Mapping[float, Interval] = field(default_factory=dict)
     is_reliable: Bool[np.ndarray, " gene"] | None = None
@@ -165,7 +169,7 @@ def to_anndata(section: ImputedSection) -> anndata.AnnData:
     """Lay an imputed section out as an AnnData: bins as rows in the order of the grid, genes as columns.
 
     Returns:
-        `X` and layer `imputed` float32, layer `observed` sparse float32; where known, layers `std` and `lower_90`, `upper_90` and
+        `X` and layer `imputed` float32, layer `observed` sparse float32; where known, layers `median`, `std` and `lower_90`, `upper_90` and
         the like for every level, float32: 0 and the measured value where measured, 0 off tissue; `obs` array_row, array_col,
         in_tissue, is_measured; `obsm["spatial"]` bin centres `(x, y)` in um; `var["reliability_pcc"]` and, where known,
         `var["imputation_reliable"]`; provenance in `uns["s2s"]`.
@@ -196,7 +200,9 @@ def to_anndata(section: ImputedSection) -> anndata.AnnData:
 
 
 def uncertainty_of(section: ImputedSection) -> Iterator[tuple[str, Float32[np.ndarray, "gene y x"]]]:
-    """Name the layers of a section's uncertainty as they are stored: `std`, then `lower_90` and `upper_90` and the like per level."""
+    """Name the layers beside the mean as they are stored: `median`, `std`, then `lower_90` and `upper_90` and the like per level."""
+    if section.median is not None:
+        yield "median", section.median
     if section.std is not None:
         yield "std", section.std
     for level, interval in section.intervals.items():

@@ -31,6 +31,9 @@ BINS_PER_GROUP = 60
 MAX_GROUPS = 20
 """Per gene: more would follow the noise of the ends."""
 
+MAX_LEVELS = 60
+"""Of the medians, which all genes share."""
+
 MIN_BINS = 20
 """Fewer say nothing about the ends of a gene's 90 % interval, for which 19 are needed: genes are then pooled."""
 
@@ -85,10 +88,12 @@ class Calibration:
 
     Attributes:
         curves: One per gene; none where too few bins were observed.
+        medians: Predicted level and the median of what was measured there, over all genes: a gene has too few bins for its own.
         coverage: Level -> share of values inside intervals that were calibrated on other bands of rows; empty where unknown.
     """
 
     curves: tuple[ErrorCurve, ...] = ()
+    medians: Float64[np.ndarray, "2 group"] | None = None
     coverage: Mapping[float, float] = field(default_factory=dict)
 
     def predict(self, mean: Float32[np.ndarray, "gene y x"], measured: Measured) -> Prediction:
@@ -99,16 +104,18 @@ class Calibration:
             measured: The section it was made for; the same genes.
 
         Returns:
-            The measured value, std 0 and intervals of zero width at observed positions; 0 off tissue. Without curves neither
-            std nor intervals.
+            The measured value as mean and median, std 0 and intervals of zero width at observed positions; 0 off tissue. Without
+            curves nothing but the mean.
         """
         assert mean.shape == measured.expression.shape
         known = np.where(measured.observed, measured.expression, np.float32(0))
         target = measured.tissue & ~measured.observed
         whole = known.copy()
         whole[:, target] = mean[:, target]
-        if not self.curves:
+        if not self.curves or self.medians is None:
             return Prediction(mean=whole)
+        median = known.copy()
+        median[:, target] = np.interp(mean[:, target], *self.medians)
         assert len(self.curves) == len(mean)
         std = np.zeros_like(known)
         intervals = {level: Interval(lower=known.copy(), upper=known.copy()) for level in LEVELS}
@@ -117,7 +124,7 @@ class Calibration:
             std[gene, target] = curve.std_at(level_of)
             for interval, (lower, upper) in zip(intervals.values(), curve.bounds_at(level_of), strict=True):
                 interval.lower[gene, target], interval.upper[gene, target] = lower, upper
-        return Prediction(mean=whole, std=std, intervals=intervals)
+        return Prediction(mean=whole, median=median, std=std, intervals=intervals)
 
 
 def calibrate(out_of_fold: Bins, observed_values: Bins) -> Calibration:
@@ -133,7 +140,9 @@ def calibrate(out_of_fold: Bins, observed_values: Bins) -> Calibration:
     """
     assert out_of_fold.shape == observed_values.shape
     predicted, values = out_of_fold.astype(np.float64), observed_values.astype(np.float64)
-    return Calibration(curves=_curves(predicted, values), coverage=_cross_validated_coverage(predicted, values))
+    curves = _curves(predicted, values)
+    medians = _medians(predicted, values) if curves else None
+    return Calibration(curves=curves, medians=medians, coverage=_cross_validated_coverage(predicted, values))
 
 
 def _curves(predicted: Bins, values: Bins) -> tuple[ErrorCurve, ...]:
@@ -145,6 +154,12 @@ def _curves(predicted: Bins, values: Bins) -> tuple[ErrorCurve, ...]:
     spread = _spread(values)
     pooled = _fit((predicted / spread[:, None]).ravel(), (values / spread[:, None]).ravel())
     return tuple(pooled.times(float(of_gene)) for of_gene in spread)
+
+
+def _medians(predicted: Bins, values: Bins) -> Float64[np.ndarray, "2 group"]:
+    order = np.argsort(predicted, axis=None, kind="stable")
+    groups = np.array_split(order, int(np.clip(values.size // BINS_PER_GROUP, 1, MAX_LEVELS)))
+    return np.array([[predicted.flat[group].mean(), np.median(values.flat[group])] for group in groups]).T
 
 
 def _spread(values: Bins) -> Float64[np.ndarray, " gene"]:

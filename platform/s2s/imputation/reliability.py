@@ -5,6 +5,7 @@ the price is that Fisher's interval takes bins for independent, as neighbours ar
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
@@ -13,6 +14,9 @@ from s2s.lattice.measured import Measured
 
 RELIABLE_PCC = 0.1
 """A gene is reliable if the lower end of its correlation's 90 % interval lies above: below it an imputed map says next to nothing."""
+
+LEAST_TRUST = 0.1
+"""Less is not worth the time that a network takes."""
 
 QUANTILE_95 = 1.6449
 """Of the normal distribution: both ends of a 90 % interval."""
@@ -42,32 +46,49 @@ class Reliability:
         return above
 
 
-def hidden_error(imputed: Float32[np.ndarray, "gene y x"], measured: Measured, hidden: Bool[np.ndarray, "y x"]) -> float:
-    """Mean absolute error at hidden positions, log1p units.
+def hidden_error(
+    imputed: Float32[np.ndarray, "gene y x"], measured: Measured, hidden: Bool[np.ndarray, "y x"], kind: Literal["l1", "l2"] = "l1"
+) -> float:
+    """Mean absolute (`l1`) or root mean squared (`l2`) error at hidden positions, log1p units.
 
     Args:
         imputed: Made from `without(measured, hidden)`.
         measured: With the hidden positions.
         hidden: Observed positions that were taken away; at least one.
+        kind: Which error.
     """
-    return float(np.abs(imputed[:, hidden] - measured.expression[:, hidden]).mean(dtype=np.float64))
+    error = imputed[:, hidden].astype(np.float64) - measured.expression[:, hidden]
+    return float(np.abs(error).mean() if kind == "l1" else np.sqrt(np.square(error).mean()))
 
 
-def gene_reliability(
-    imputed: Float32[np.ndarray, "gene y x"], measured: Measured, hidden: Bool[np.ndarray, "y x"]
-) -> Float64[np.ndarray, " gene"]:
-    """Pearson correlation per gene at hidden positions; 0 where undefined, NaN with fewer than three positions.
+def proven_trust(
+    imputed: Float32[np.ndarray, "gene y x"], fill: Float32[np.ndarray, "gene y x"], measured: Measured, hidden: Bool[np.ndarray, "y x"]
+) -> float:
+    """Share of a network's change to its fill that hidden samples prove to help: a lower bound, 0 where nothing is proven.
+
+    The share with the smallest squared error (genes divided by their spread) less twice its standard error, positions being independent.
 
     Args:
-        imputed: Made from `without(measured, hidden)`.
+        imputed: Made from `without(measured, hidden)` and `fill`.
+        fill: What the network started from.
         measured: With the hidden positions.
-        hidden: Observed positions that were taken away.
+        hidden: Observed positions that no step has learnt from.
+
+    Returns:
+        From 0 to 1; 0 below `LEAST_TRUST`.
     """
-    if hidden.sum() < 3:
-        return np.full(len(imputed), np.nan)
-    given, truth = (array[:, hidden] for array in (imputed, measured.expression))
-    correlation = _correlation(given, truth)
-    return np.where(np.isnan(correlation), 0.0, correlation)
+    spread = measured.expression[:, measured.observed].std(axis=1, dtype=np.float64)
+    weight = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)[:, None]
+    truth, start = measured.expression[:, hidden].astype(np.float64), fill[:, hidden]
+    change = (imputed[:, hidden].astype(np.float64) - start) * weight
+    power = np.square(change).sum()
+    if power == 0:
+        return 0.0
+    gain = change * (truth - start) * weight
+    best = gain.sum() / power
+    error = np.sqrt(np.square((gain - best * np.square(change)).sum(axis=0)).sum()) / power
+    proven = float(np.clip(best - 2 * error, 0, 1))
+    return proven if proven >= LEAST_TRUST else 0.0
 
 
 def predicted_reliability(out_of_fold: Float[np.ndarray, "gene bin"], observed_values: Float[np.ndarray, "gene bin"]) -> Reliability:

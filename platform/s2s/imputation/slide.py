@@ -1,80 +1,160 @@
 """Impute a whole section tile by tile: every bin of any section size, measured values exact.
 
+A network that starts from kriging gets the whole section kriged at once; tiles are cut from that.
+
 Decision: a tile is as large as memory allows and overlaps its neighbours by a few bins, blended linearly; the authors
 predict every bin in up to 1,024 windows and take the mean, which costs hundreds of times more.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float32
 
 from s2s.contracts.run import ImputationConfig
-from s2s.lattice.geometry import from_axial
+from s2s.kriging.section import krige_section
+from s2s.lattice.geometry import SYMMETRIES, from_axial, to_axial, turn, turn_back
 from s2s.lattice.measured import Measured, on_axial_grid
+from s2s.lattice.prediction import Field
 from s2s.lattice.sampling import anchored
 from s2s.network import CDCIN, predict
 
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imputer:
+    """A network and how its pictures become expression.
+
+    Attributes:
+        network: A trained CDCIN, on its device.
+        expression_scale: log1p units per network unit.
+        trust: Share kept of what the network changes in a kriged fill; with 0 it is not even asked.
+    """
+
+    network: CDCIN
+    expression_scale: float
+    trust: float = 1.0
+
+
 def impute_section(
-    network: CDCIN, measured: Measured, expression_scale: float, config: ImputationConfig, on_progress: Progress = lambda done, total: None
-) -> Float32[np.ndarray, "gene y x"]:
+    imputer: Imputer,
+    measured: Measured,
+    config: ImputationConfig,
+    on_progress: Progress = lambda done, total: None,
+    fill: Field | None = None,
+) -> Field:
     """Fill in every position of a section.
 
     Args:
-        network: A trained CDCIN, on its device.
+        imputer: The network.
         measured: What is known; a section of any size. A hexagonal one is imputed on its axial grid.
-        expression_scale: log1p units per network unit.
         config: Tiles and batches.
         on_progress: Told genes done and genes in all.
+        fill: What `krige_section` makes of `measured`, where the caller has it already; for networks that start from it.
 
     Returns:
         log1p expression on tissue, 0 off it, never negative; at observed positions the measured values, bit for bit.
     """
-    if measured.lattice == "hexagonal":
-        imputed = impute_section(network, on_axial_grid(measured), expression_scale, config, on_progress)
-        return from_axial(imputed, measured.tissue.shape, measured.stride)
-    network.eval()
-    values = anchored(np.where(measured.observed, measured.expression, np.float32(0)), measured.phase, measured.stride, 0)
-    observed, tissue = (anchored(mask, measured.phase, measured.stride, False) for mask in (measured.observed, measured.tissue))
-    num_genes, height, width = values.shape
-    genes_at_once = max(1, config.batch_bins // (min(height, config.tile) * min(width, config.tile)))
-    filled = np.empty_like(values)
-    for start in range(0, num_genes, genes_at_once):
-        block = slice(start, min(start + genes_at_once, num_genes))
-        filled[block] = _impute_genes(network, values[block] / np.float32(expression_scale), observed, tissue, config) * np.float32(
-            expression_scale
-        )
-        on_progress(block.stop, num_genes)
-    top, left = height - measured.tissue.shape[0], width - measured.tissue.shape[1]
-    estimate = np.where(measured.tissue, np.maximum(filled[:, top:, left:], 0), np.float32(0))
-    return np.where(measured.observed, measured.expression, estimate)
+    network, scale = imputer.network.eval(), imputer.expression_scale
+    if fill is None and network.config.fill == "krige":
+        fill = krige_section(measured, network.config.kriging)
+    if fill is not None and imputer.trust == 0:
+        return _finished(fill, measured)
+    window = _lay_out(measured, fill)
+    turns = SYMMETRIES[measured.lattice][: network.config.symmetries]
+    top, left = ((measured.stride - phase) % measured.stride for phase in measured.phase)
+    estimate = np.empty(measured.expression.shape, np.float32)
+    genes_at_once = max(1, config.batch_bins // (min(window.tissue.shape[0], config.tile) * min(window.tissue.shape[1], config.tile)))
+    for start in range(0, len(estimate), genes_at_once):
+        block = slice(start, min(start + genes_at_once, len(estimate)))
+        filled = _impute_genes(network, window.genes(block, scale), config, turns) * np.float32(scale)
+        filled = filled[..., top:, left:]
+        estimate[block] = from_axial(filled, measured.tissue.shape, measured.stride) if measured.lattice == "hexagonal" else filled
+        on_progress(block.stop, len(estimate))
+    return _finished(estimate if fill is None else fill + np.float32(imputer.trust) * (estimate - fill), measured)
 
 
-def _impute_genes(network: CDCIN, values: np.ndarray, observed: np.ndarray, tissue: np.ndarray, config: ImputationConfig) -> np.ndarray:
-    total, weight = np.zeros_like(values), np.zeros(tissue.shape, np.float32)
-    for rows in _spans(tissue.shape[0], config):
-        for columns in _spans(tissue.shape[1], config):
-            if not tissue[rows, columns].any():
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """A piece of an axial or square grid whose sampled lattice starts at (0, 0)."""
+
+    values: np.ndarray
+    fill: np.ndarray | None
+    observed: np.ndarray
+    tissue: np.ndarray
+
+    def genes(self, block: slice, scale: float) -> "_Window":
+        """Some genes, in network units."""
+        fill = None if self.fill is None else self.fill[block] / np.float32(scale)
+        return replace(self, values=self.values[block] / np.float32(scale), fill=fill)
+
+    def cut(self, rows: slice, columns: slice) -> "_Window":
+        """A tile."""
+        return self._each(lambda array: array[..., rows, columns])
+
+    def turned(self, symmetry: int) -> "_Window":
+        """The same, turned."""
+        return self._each(lambda array: turn(array, symmetry))
+
+    def _each(self, change: Callable[[np.ndarray], np.ndarray]) -> "_Window":
+        fill = None if self.fill is None else change(self.fill)
+        return _Window(values=change(self.values), fill=fill, observed=change(self.observed), tissue=change(self.tissue))
+
+
+def _lay_out(measured: Measured, fill: Field | None) -> _Window:
+    axial = on_axial_grid(measured)
+    if fill is not None:
+        fill = np.where(measured.tissue, fill, np.float32(0))
+        fill = to_axial(fill, 0, measured.stride) if measured.lattice == "hexagonal" else fill
+    values = np.where(axial.observed, axial.expression, np.float32(0))
+    values, observed, tissue = (anchored(array, measured.phase, measured.stride, False) for array in (values, axial.observed, axial.tissue))
+    return _Window(
+        values=values, fill=None if fill is None else anchored(fill, measured.phase, measured.stride, 0), observed=observed, tissue=tissue
+    )
+
+
+def _finished(estimate: Field, measured: Measured) -> Field:
+    on_tissue = np.where(measured.tissue, np.maximum(estimate, 0), np.float32(0))
+    return np.where(measured.observed, measured.expression, on_tissue)
+
+
+def _impute_genes(network: CDCIN, window: _Window, config: ImputationConfig, turns: tuple[int, ...]) -> np.ndarray:
+    height, width = window.tissue.shape
+    total = np.zeros(window.values.shape, np.float32)
+    weight = np.zeros((height, width), np.float32)
+    for rows in _spans(height, config):
+        for columns in _spans(width, config):
+            tile = window.cut(rows, columns)
+            if not tile.tissue.any():
                 weight[rows, columns] += 1
                 continue
-            blend = np.outer(_ramp(rows, tissue.shape[0], config.overlap), _ramp(columns, tissue.shape[1], config.overlap)).astype(
-                np.float32
-            )
-            total[:, rows, columns] += blend * _predict(network, values[:, rows, columns], observed[rows, columns], tissue[rows, columns])
+            blend = np.outer(_ramp(rows, height, config.overlap), _ramp(columns, width, config.overlap)).astype(np.float32)
+            total[:, rows, columns] += blend * _predict(network, tile, turns)
             weight[rows, columns] += blend
     return total / weight
 
 
-def _predict(network: CDCIN, values: np.ndarray, observed: np.ndarray, tissue: np.ndarray) -> np.ndarray:
+def _predict(network: CDCIN, tile: _Window, turns: tuple[int, ...]) -> np.ndarray:
+    """Mean over symmetries of what the network makes of a tile."""
     device = next(network.parameters()).device
-    sparse = torch.from_numpy(np.ascontiguousarray(values))[:, None].to(device)
-    masks = [torch.from_numpy(np.ascontiguousarray(mask)).to(device).expand(sparse.shape) for mask in (observed, tissue)]
-    with torch.inference_mode():
-        return predict(network, sparse, masks[0], masks[1])[:, 0].float().cpu().numpy()
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+    total: np.ndarray | None = None
+    for symmetry in turns:
+        turned = tile.turned(symmetry)
+        sparse = tensor(turned.values)[:, None]
+        observed, tissue = (tensor(mask).expand(sparse.shape) for mask in (turned.observed, turned.tissue))
+        start = None if turned.fill is None else tensor(turned.fill)[:, None]
+        with torch.inference_mode():
+            output = predict(network, sparse, observed, tissue, start)[:, 0].float().cpu().numpy()
+        straight = turn_back(output, symmetry)
+        total = straight if total is None else total + straight
+    assert total is not None, "the identity is among the symmetries"
+    return total / np.float32(len(turns))
 
 
 def _spans(length: int, config: ImputationConfig) -> Iterator[slice]:

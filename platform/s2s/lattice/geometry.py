@@ -15,15 +15,23 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Int
 
-LatticeShape = Literal["square", "hexagonal"]
+LatticeShape = Literal["square", "hexagonal", "axial"]
+"""Axial: a hexagonal grid that lies in axial coordinates already."""
 
-ROW_STEP: dict[LatticeShape, float] = {"square": 1.0, "hexagonal": sqrt(3) / 2}
+ROW_STEP: dict[LatticeShape, float] = {"square": 1.0, "hexagonal": sqrt(3) / 2, "axial": sqrt(3) / 2}
 """Distance of neighbouring rows in units of the pitch."""
 
-NEIGHBOURS: dict[LatticeShape, tuple[tuple[int, int], ...]] = {"square": ((0, 1), (1, 0)), "hexagonal": ((0, 1), (1, 0), (1, -1))}
+NEIGHBOURS: dict[LatticeShape, tuple[tuple[int, int], ...]] = {
+    "square": ((0, 1), (1, 0)),
+    "hexagonal": ((0, 1), (1, 0), (1, -1)),
+    "axial": ((0, 1), (1, 0), (1, -1)),
+}
 """Half of a position's nearest neighbours, the other half being their opposites: offset or, on a hexagonal lattice, axial `(y, q)`."""
 
-SYMMETRIES: dict[LatticeShape, tuple[int, ...]] = {"square": (0, 1, 2, 3, 4, 5, 6, 7), "hexagonal": (0, 2, 5, 7)}
+NUM_SYMMETRIES = 8
+"""Of the square."""
+
+SYMMETRIES: dict[LatticeShape, tuple[int, ...]] = {"square": (0, 1, 2, 3, 4, 5, 6, 7), "hexagonal": (0, 2, 5, 7), "axial": (0, 2, 5, 7)}
 """Symmetries of a square array that map neighbours to neighbours, numbered by quarter turns, plus 4 for a mirror image first.
 
 Of the twelve symmetries of a hexagonal lattice four are also symmetries of a square axial array: identity, half turn, transpose
@@ -35,7 +43,7 @@ def positions(shape: tuple[int, int], lattice: LatticeShape) -> Float64[np.ndarr
     """True coordinates of every position of a grid.
 
     Args:
-        shape: `(y, x)` of the grid, offset coordinates.
+        shape: `(y, x)` of the grid.
         lattice: How rows follow each other.
 
     Returns:
@@ -44,7 +52,9 @@ def positions(shape: tuple[int, int], lattice: LatticeShape) -> Float64[np.ndarr
     rows, columns = np.indices(shape, dtype=np.float64)
     if lattice == "hexagonal":
         columns += 0.5 * (rows % 2)
-        rows *= ROW_STEP["hexagonal"]
+    elif lattice == "axial":
+        columns += 0.5 * rows
+    rows *= ROW_STEP[lattice]
     return np.stack([rows, columns], axis=-1)
 
 
@@ -90,6 +100,28 @@ def from_axial(array: np.ndarray, shape: tuple[int, int], stride: int = 2) -> np
     assert array.shape[-2:] == (height, width + margin), "expected an array of `to_axial`, or of its shape"
     straight: np.ndarray = array[..., np.arange(height)[:, None], axial_columns(shape) + margin]
     return straight
+
+
+def turn(array: np.ndarray, symmetry: int) -> np.ndarray:
+    """Apply one of the eight symmetries of the square to the last two axes.
+
+    Args:
+        array: `(..., y, x)`.
+        symmetry: Quarter turns plus 4 for a mirror image first.
+    """
+    mirrored = array[..., ::-1] if symmetry >= NUM_SYMMETRIES // 2 else array
+    return np.rot90(mirrored, symmetry % 4, axes=(-2, -1))
+
+
+def turn_back(array: np.ndarray, symmetry: int) -> np.ndarray:
+    """Undo `turn`.
+
+    Args:
+        array: `(..., y, x)`, turned.
+        symmetry: As given to `turn`.
+    """
+    straight = np.rot90(array, -(symmetry % 4), axes=(-2, -1))
+    return straight[..., ::-1] if symmetry >= NUM_SYMMETRIES // 2 else straight
 
 
 def _margin(height: int, stride: int) -> int:

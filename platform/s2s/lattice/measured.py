@@ -69,13 +69,13 @@ def on_axial_grid(measured: Measured) -> Measured:
     """Lay a hexagonal section out as an ordinary array, in which neighbours are neighbours whatever the row.
 
     Args:
-        measured: On any lattice; a section on a square one is returned as it is.
+        measured: On any lattice; others are returned as they are.
 
     Returns:
         The same section in axial coordinates, to be worked on as if it were square: observed positions are those whose row and
         column have the phase. `lattice.geometry.from_axial` takes arrays back.
     """
-    if measured.lattice == "square":
+    if measured.lattice != "hexagonal":
         return measured
     stride = measured.stride
     return replace(

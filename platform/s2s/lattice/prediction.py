@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 Field = Float32[np.ndarray, "gene y x"]
 
@@ -27,10 +27,14 @@ class Prediction:
 
     Attributes:
         mean: log1p units, finite on tissue, the measured value at observed positions.
+        median: As the mean, the value that half of the measurements would exceed; None where a method knows none.
         std: Standard deviation, log1p units, 0 at observed positions; None where a method knows none.
+        predicted_pcc: Correlation of each gene with the truth as the method expects it, from measured bins alone; None where unknown.
         intervals: Level (0.5, 0.8, 0.9) -> its bounds, of zero width at observed positions; empty where a method knows none.
     """
 
     mean: Field
+    median: Field | None = None
     std: Field | None = None
+    predicted_pcc: Float64[np.ndarray, " gene"] | None = None
     intervals: Mapping[float, Interval] = field(default_factory=dict)

@@ -45,6 +45,44 @@ def choose_positions(mask: Bool[np.ndarray, "y x"], fraction: float, rng: np.ran
     return chosen
 
 
+def random_folds(mask: Bool[np.ndarray, "y x"], num: int, rng: np.random.Generator) -> tuple[Bool[np.ndarray, "y x"], ...]:
+    """Split the positions of a mask at random into parts of equal size.
+
+    Args:
+        mask: Positions to split.
+        num: Parts wanted; fewer where there are fewer positions, and none that would leave nothing beside it.
+        rng: Source of randomness.
+    """
+    places = np.flatnonzero(mask)
+    if places.size < 2:
+        return ()
+    parts = np.zeros((min(num, places.size), mask.size), np.bool_)
+    parts[rng.permutation(places.size) % len(parts), places] = True
+    return tuple(part.reshape(mask.shape) for part in parts)
+
+
+def lattice_folds(
+    mask: Bool[np.ndarray, "y x"], stride: int, phase: tuple[int, int], lattice: LatticeShape = "square"
+) -> tuple[Bool[np.ndarray, "y x"], ...]:
+    """All but every second sample along both axes, four times: what `sparser` hides of `sparse`.
+
+    Args:
+        mask: Sampled positions.
+        stride: Their distance, in bins.
+        phase: Their offset.
+        lattice: Of the grid.
+
+    Returns:
+        What each of the four phases of the sparser lattice hides; those that would keep or hide nothing are left out.
+    """
+    kept = [
+        mask & sampled_positions(mask.shape, 2 * stride, (phase[0] + stride * down, phase[1] + stride * right), lattice)
+        for down in (0, 1)
+        for right in (0, 1)
+    ]
+    return tuple(mask & ~some for some in kept if some.any() and (mask & ~some).any())
+
+
 def anchored(array: np.ndarray, phase: tuple[int, int], stride: int, blank: float | bool) -> np.ndarray:
     """Pad the top and left so that the lattice of observed positions starts at (0, 0).
 

@@ -20,6 +20,7 @@ class TermBatch:
         target: Network units; meaningless where not `scored`.
         scored: Positions where the loss compares output and target.
         loss_scale: Network units times this are loss units: `expression_scale`, or 1 for photographs.
+        start: Picture that the cascade starts from, network units; None where the network fills the window itself.
     """
 
     sparse: Float[Tensor, "batch 1 y x"]
@@ -28,6 +29,7 @@ class TermBatch:
     target: Float[Tensor, "batch 1 y x"]
     scored: Bool[Tensor, "batch 1 y x"]
     loss_scale: float
+    start: Float[Tensor, "batch 1 y x"] | None = None
 
 
 Batch = Mapping[str, TermBatch]

@@ -87,6 +87,7 @@ class CDCIN(nn.Module):
         sparse: Float[Tensor, "batch 1 y x"],
         observed: Bool[Tensor, "batch 1 y x"],
         tissue: Bool[Tensor, "batch 1 y x"],
+        start: Float[Tensor, "batch 1 y x"] | None = None,
     ) -> Float[Tensor, "stage batch 1 y x"]:
         """Run the cascade and return every stage's picture, raw, in network units.
 
@@ -94,20 +95,35 @@ class CDCIN(nn.Module):
             sparse: Network units at observed positions; ignored elsewhere.
             observed: Positions whose value is given; a stride-2 lattice anchored at (0, 0), possibly with holes.
             tissue: Positions on tissue; read only by networks with mask inputs.
+            start: Picture to start from; `begin` makes one where there is none.
 
         Raises:
             ShapeError: the lattices differ.
         """
         require_same_lattice(sparse=sparse, observed=observed, tissue=tissue)
-        x = fill(sparse, observed, self.config.fill)
+        x = self.begin(sparse, observed, start)
         masks = [observed.to(x.dtype), tissue.to(x.dtype)] if self.config.has_mask_inputs else []
         pictures: list[Tensor] = []
         for stage in self.stages:
-            if pictures:
+            if pictures and self.config.has_consistency:
                 x = enforce_consistency(x, sparse, observed)
             x = stage(torch.cat([x, *masks], 1)) + x
             pictures.append(x)
         return torch.stack(pictures)
+
+    def begin(
+        self, sparse: Float[Tensor, "batch 1 y x"], observed: Bool[Tensor, "batch 1 y x"], start: Float[Tensor, "batch 1 y x"] | None
+    ) -> Float[Tensor, "batch 1 y x"]:
+        """Give the picture that the cascade starts from, measured values in place.
+
+        Args:
+            sparse: Network units at observed positions.
+            observed: Measured positions.
+            start: Made outside, as kriging is; without it the window is filled here, smoothly in the place of kriging.
+        """
+        if start is None:
+            return fill(sparse, observed, "copy" if self.config.fill == "copy" else "smooth")
+        return enforce_consistency(start, sparse, observed)
 
 
 def predict(
@@ -115,6 +131,7 @@ def predict(
     sparse: Float[Tensor, "batch 1 y x"],
     observed: Bool[Tensor, "batch 1 y x"],
     tissue: Bool[Tensor, "batch 1 y x"],
+    start: Float[Tensor, "batch 1 y x"] | None = None,
 ) -> Float[Tensor, "batch 1 y x"]:
     """Impute windows: last stage, measured values put back, 0 off tissue; no gradient.
 
@@ -123,6 +140,7 @@ def predict(
         sparse: Network units at observed positions; ignored elsewhere.
         observed: Positions whose value is given; on tissue.
         tissue: Positions on tissue.
+        start: Picture to start from, as of `CDCIN.forward`.
 
     Returns:
         Network units, equal to `sparse` at observed positions, bit for bit.
@@ -131,7 +149,7 @@ def predict(
         ShapeError: the lattices differ.
     """
     with torch.no_grad():
-        picture = enforce_consistency(network(sparse, observed, tissue)[-1], sparse, observed)
+        picture = enforce_consistency(network(sparse, observed, tissue, start)[-1], sparse, observed)
         return torch.where(tissue, picture, torch.zeros_like(picture))
 
 

@@ -41,6 +41,7 @@ def forward_terms(network: CDCIN, batch: Batch) -> dict[str, Float[Tensor, "stag
             torch.cat([term.sparse for term in terms]),
             torch.cat([term.observed for term in terms]),
             torch.cat([term.tissue for term in terms]),
+            torch.cat([network.begin(term.sparse, term.observed, term.start) for term in terms]),
         )
         stages.update(zip(names, joined.split([len(term.sparse) for term in terms], 1), strict=True))
     return stages

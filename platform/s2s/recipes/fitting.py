@@ -2,22 +2,23 @@
 
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float64
 
 from s2s.errors import InputError
-from s2s.imputation.reliability import gene_reliability, hidden_error
-from s2s.imputation.slide import impute_section
+from s2s.imputation.reliability import hidden_error, proven_trust
+from s2s.imputation.slide import Imputer, impute_section
+from s2s.kriging.folds import Fold, Hidden, hide_in_turn
 from s2s.lattice.measured import HeldOut, Measured, without
-from s2s.lattice.sampling import choose_positions
+from s2s.lattice.sampling import lattice_folds, random_folds
 from s2s.network import CDCIN
 from s2s.recipes.run import Run
 from s2s.storage.checkpoints import read_checkpoint, write_checkpoint
 from s2s.streaming.batches import BatchStream
+from s2s.streaming.folds import FoldWindows
 from s2s.streaming.photographs import load_pool
 from s2s.streaming.sections import DenseWindows, SampledWindows, WindowSource
 from s2s.tracking.tracker import Tracker
@@ -34,22 +35,22 @@ class Fitted:
     """A trained network and how it came about.
 
     Attributes:
-        network: With the weights of the best validation.
+        imputer: The network with the weights of the best validation, and how far it is trusted.
+        known: The section with its samples hidden in turn: the first part chose the step, the others taught.
         steps: Optimiser steps done.
         best_step: Step whose weights these are.
-        validation_mae: On hidden observed bins, log1p units; None without validation.
-        reliability: Pearson correlation per gene on the same bins; NaN without validation.
+        validation_error: Of that step on hidden observed bins, log1p units, absolute or root mean squared as the loss; None without one.
         peak_memory_bytes: Of this process so far.
         device: `cpu` or `cuda`, and the precision.
         losses: `(step, loss)` of the steps of this attempt.
-        errors: `(step, validation_mae)` of its validations.
+        errors: `(step, validation_error)` of its validations.
     """
 
-    network: CDCIN
+    imputer: Imputer
+    known: Hidden
     steps: int
     best_step: int
-    validation_mae: float | None
-    reliability: Float64[np.ndarray, " gene"]
+    validation_error: float | None
     peak_memory_bytes: int
     device: str
     losses: tuple[tuple[int, float], ...]
@@ -75,14 +76,15 @@ def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -
     config = run.config
     torch.set_num_threads(max(1, round(config.resources.cpus)))
     device = choose_device(config.training.precision, config.resources.gpus)
-    hidden = choose_positions(measured.observed, config.training.validation_fraction, np.random.default_rng([config.seed, 2]))
-    visible = without(measured, hidden)
+    parts = random_folds(measured.observed, config.training.folds, np.random.default_rng([config.seed, 2]))
+    known = hide_in_turn(measured, parts, config.network, lambda done, total: run.on_progress("hide samples", done, total))
+    folds = known.folds
     state = new_state(CDCIN(config.network, torch.Generator().manual_seed(config.seed)), config.training, device)
     if (saved := read_checkpoint(run.checkpoint, run.settings)) is not None:
         tensors, scalars = saved
         state.restore({name: torch.from_numpy(array) for name, array in tensors.items()}, scalars)
     stream = BatchStream(
-        source=_window_source(run, visible, truth),
+        source=_window_source(run, measured, truth, folds),
         photographs=load_pool(run.photographs, config.training.window, config.seed) if run.photographs else None,
         training=config.training,
         expression_scale=config.expression_scale,
@@ -90,19 +92,18 @@ def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -
     )
     curves = _Curves(tracker)
     callbacks = Callbacks(
-        validate=_validator(run, measured, visible, hidden) if hidden.any() else None,
+        validate=_validator(run, measured, folds[0]) if folds else None,
         save=lambda state: _save(run, state),
         log=curves.log,
         progress=lambda done, total, loss: run.on_progress("train", done, total, f"loss {loss:.4f}"),
     )
     train(state, stream.batches(state.step), config.training, device, callbacks)
-    guess = impute_section(state.network, visible, config.expression_scale, config.imputation)
     return Fitted(
-        network=state.network,
+        imputer=replace(_imputer(run, state.network), trust=_trust(run, state.network, measured, folds)),
+        known=known,
         steps=state.step,
         best_step=state.best_step or state.step,
-        validation_mae=hidden_error(guess, measured, hidden) if hidden.any() else None,
-        reliability=gene_reliability(guess, measured, hidden),
+        validation_error=state.best_error if state.best_step else None,
         peak_memory_bytes=peak_memory_bytes(),
         device=f"{device.name} {device.precision}",
         losses=tuple(curves.losses),
@@ -126,30 +127,62 @@ class _Curves:
 
     def log(self, metrics: dict[str, float], step: int) -> None:
         self._tracker.metrics(metrics, step)
-        for name, curve in (("train/loss", self.losses), ("validation/mae", self.errors)):
+        for name, curve in (("train/loss", self.losses), ("validation/error", self.errors)):
             if name in metrics:
                 curve.append((step, metrics[name]))
 
 
-def _window_source(run: Run, visible: Measured, truth: HeldOut | None) -> WindowSource:
-    if run.config.sampling.mode == "strict":
-        return SampledWindows(visible, run.config.expression_scale)
+def _window_source(run: Run, measured: Measured, truth: HeldOut | None, folds: Sequence[Fold]) -> WindowSource | FoldWindows:
+    """Windows of everything but the first fold, which chooses the best step."""
+    config = run.config
+    visible = without(measured, folds[0].hidden) if folds else measured
+    if config.network.fill == "krige":
+        if len(folds) < 2:
+            raise InputError(
+                f"expected at least 2 observed bins to learn one from the other, got {int(measured.observed.sum())} in {run.section.uri}; "
+                "check pitch and phase"
+            )
+        return FoldWindows(measured, _folds_to_learn(run, visible, folds[1:]), config.expression_scale, config.training)
+    if config.sampling.mode == "strict":
+        return SampledWindows(visible, config.expression_scale)
     if truth is None:
         raise InputError(f"expected a fully measured section for sampling.mode paper, {run.section.uri} is sparse; use strict")
-    return DenseWindows(visible, truth, run.config.expression_scale)
+    return DenseWindows(visible, truth, config.expression_scale)
 
 
-def _validator(run: Run, measured: Measured, visible: Measured, hidden: np.ndarray) -> Callable[[CDCIN], float]:
+def _folds_to_learn(run: Run, visible: Measured, others: Sequence[Fold]) -> Sequence[Fold]:
+    network = run.config.network
+    if run.config.training.hidden == "lattice":
+        return hide_in_turn(visible, lattice_folds(visible.observed, visible.stride, visible.phase, visible.lattice), network).folds
+    return others
+
+
+def _validator(run: Run, measured: Measured, fold: Fold) -> Callable[[CDCIN], float]:
     some = np.unique(np.linspace(0, len(measured.genes) - 1, VALIDATION_GENES).round().astype(int))
-    seen, asked = (
-        replace(part, expression=part.expression[some], genes=tuple(part.genes[i] for i in some)) for part in (visible, measured)
-    )
+    asked = replace(measured, expression=measured.expression[some], genes=tuple(measured.genes[i] for i in some))
+    seen, fill = without(asked, fold.hidden), None if fold.fill is None else fold.fill[some]
 
     def validate(network: CDCIN) -> float:
-        guess = impute_section(network, seen, run.config.expression_scale, run.config.imputation)
-        return hidden_error(guess, asked, hidden)
+        guess = impute_section(_imputer(run, network), seen, run.config.imputation, fill=fill)
+        return hidden_error(guess, asked, fold.hidden, run.config.training.loss)
 
     return validate
+
+
+def _imputer(run: Run, network: CDCIN) -> Imputer:
+    return Imputer(network=network, expression_scale=run.config.expression_scale)
+
+
+def _trust(run: Run, network: CDCIN, measured: Measured, folds: Sequence[Fold]) -> float:
+    """As configured, or what the fold proves that no step has learnt from."""
+    config = run.config
+    if config.training.trust is not None:
+        return config.training.trust
+    if not folds or (fill := folds[0].fill) is None:
+        return 1.0 if config.network.fill != "krige" else 0.0
+    hidden = folds[0].hidden
+    guess = impute_section(_imputer(run, network), without(measured, hidden), config.imputation, fill=fill)
+    return proven_trust(guess, fill, measured, hidden)
 
 
 def _save(run: Run, state: TrainState) -> str:

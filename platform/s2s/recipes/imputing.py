@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
 from pydantic import JsonValue
 
 from s2s import __version__
@@ -14,20 +13,15 @@ from s2s.contracts.run import GeneConfig, ImputationConfig, SamplingConfig, Sect
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError
 from s2s.exchange.anndata_out import ImputedSection
-from s2s.imputation.reliability import gene_reliability
-from s2s.imputation.slide import impute_section
-from s2s.lattice.measured import Measured, without
-from s2s.lattice.sampling import choose_positions
-from s2s.network import CDCIN
+from s2s.imputation.predict import hide_samples, predict_section
+from s2s.imputation.slide import Imputer
+from s2s.lattice.measured import Measured
 from s2s.recipes.release import build_network
 from s2s.recipes.run import Progress, silent
 from s2s.recipes.sources import open_source
 from s2s.storage.sections import Section
 from s2s.streaming.sections import measure
 from s2s.tracking.releases import load_release
-
-HIDDEN_SHARE = 0.1
-"""Share of measured positions hidden once to judge each gene."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,20 +66,22 @@ def impute_with_release(request: ImputationRequest, settings: Settings, on_progr
     section = open_source(request.section, settings, on_progress)
     _check_values(release, section, request.model)
     measured = measure(section, request.sampling, request.genes)
-    on_progress("impute", 0, len(measured.genes))
-    imputed = impute_section(
-        network, measured, release.expression_scale, request.imputation, lambda done, total: on_progress("impute", done, total)
-    )
+    imputer = Imputer(network=network, expression_scale=release.expression_scale, trust=release.trust)
+    imputed = predict_section(imputer, measured, hide_samples(measured, release.network, on_progress), request.imputation, on_progress)
     return ImputedSection(
         genes=measured.genes,
         observed=measured.expression,
-        imputed=imputed,
+        imputed=imputed.prediction.mean,
+        median=imputed.prediction.median,
+        std=imputed.prediction.std,
+        intervals=imputed.prediction.intervals,
         tissue=measured.tissue,
         is_measured=measured.observed,
         pitch_um=measured.pitch_um,
         origin_um=section.meta.origin_um,
         lattice=section.meta.lattice.shape,
-        reliability=_reliability(network, release, measured, request.imputation, on_progress),
+        reliability=imputed.reliability.pcc,
+        is_reliable=imputed.reliability.is_reliable,
         provenance=_provenance(request, release, section, measured),
     )
 
@@ -96,14 +92,6 @@ def _check_values(release: Release, section: Section, model: str) -> None:
         raise InputError(
             f"expected a section of {expected} for {model}, {section.uri} holds {section.meta.values}; ingest it with --values {expected}"
         )
-
-
-def _reliability(network: CDCIN, release: Release, measured: Measured, config: ImputationConfig, on_progress: Progress) -> np.ndarray:
-    hidden = choose_positions(measured.observed, HIDDEN_SHARE, np.random.default_rng(0))
-    guess = impute_section(
-        network, without(measured, hidden), release.expression_scale, config, lambda done, total: on_progress("judge genes", done, total)
-    )
-    return gene_reliability(guess, measured, hidden)
 
 
 def _provenance(request: ImputationRequest, release: Release, section: Section, measured: Measured) -> Mapping[str, JsonValue]:

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Float32
-
 from s2s.contracts.run import RunConfig, ScoreRow
 from s2s.evaluation.baselines import classical_baselines
 from s2s.evaluation.protocol import GeneScores, compare, score, summarise
 from s2s.lattice.measured import HeldOut, Measured
+from s2s.lattice.prediction import Prediction
 from s2s.recipes.run import Progress, Run
 
 
@@ -25,14 +23,14 @@ class Judgement:
     genes: tuple[GeneScores, ...] = ()
 
 
-def judge(run: Run, measured: Measured, truth: HeldOut, imputed: Float32[np.ndarray, "gene y x"], seconds: float) -> Judgement:
+def judge(run: Run, measured: Measured, truth: HeldOut, imputed: Prediction, seconds: float) -> Judgement:
     """Score a run and every classical baseline.
 
     Args:
         run: Names the method.
         measured: What all of them saw.
         truth: What none of them saw.
-        imputed: log1p units.
+        imputed: What the run says.
         seconds: What training and imputing took.
     """
     own = score(method_name(run.config), imputed, measured, truth, seconds)

@@ -67,13 +67,13 @@ def network_answer(run: Run, measured: Measured, truth: HeldOut) -> Answer:
         InputError: the section cannot be trained on as configured.
         TrainingError: the loss is not finite.
     """
-    from s2s.imputation.slide import impute_section  # noqa: PLC0415 - see above
+    from s2s.imputation.predict import predict_section  # noqa: PLC0415 - see above
     from s2s.recipes.fitting import fit  # noqa: PLC0415
 
     started = time.perf_counter()
     fitted = fit(run, measured, truth, NullTracker())
-    mean = impute_section(fitted.network, measured, run.config.expression_scale, run.config.imputation)
-    return Answer(prediction=Prediction(mean=mean), device=fitted.device, seconds=time.perf_counter() - started)
+    imputed = predict_section(fitted.imputer, measured, fitted.known, run.config.imputation, run.on_progress)
+    return Answer(prediction=imputed.prediction, device=fitted.device, seconds=time.perf_counter() - started)
 
 
 def _predict(baseline: Baseline, measured: Measured) -> Prediction:

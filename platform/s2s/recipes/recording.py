@@ -13,6 +13,7 @@ from s2s import __version__
 from s2s.contracts.release import Release
 from s2s.evaluation.plots import curves_figure, methods_figure, section_figure
 from s2s.evaluation.tables import gene_parquet, markdown_table
+from s2s.imputation.predict import Imputation
 from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
 from s2s.lattice.sampling import anchored
 from s2s.recipes.fitting import Fitted
@@ -65,14 +66,14 @@ class Outcome:
     Attributes:
         measured: What was known.
         truth: What was not, where there is one.
-        imputed: log1p units.
+        imputed: What the network says of the section.
         fitted: The network and its curves.
         judgement: Scores of the run and the classical methods.
     """
 
     measured: Measured
     truth: HeldOut | None
-    imputed: Float32[np.ndarray, "gene y x"]
+    imputed: Imputation
     fitted: Fitted
     judgement: Judgement
 
@@ -94,9 +95,11 @@ def record(run: Run, tracker: MLflowTracker, outcome: Outcome) -> dict[str, str]
     run.on_progress("record", 0, 1)
     fitted, judgement = outcome.fitted, outcome.judgement
     files = {
-        "section.png": section_figure(outcome.measured, outcome.imputed, held_out=outcome.truth, title=figure_title(run)),
+        "section.png": section_figure(outcome.measured, outcome.imputed.prediction, held_out=outcome.truth, title=figure_title(run)),
         "curves.png": curves_figure(fitted.losses, fitted.errors, best_step=fitted.best_step),
     }
+    tracker.metrics({"network/trust": fitted.imputer.trust}, 0)
+    tracker.metrics({f"coverage/of_{100 * level:g}": share for level, share in outcome.imputed.calibration.coverage.items()}, 0)
     if judgement.rows:
         files["methods.png"] = methods_figure(judgement.rows, highlight=judgement.rows[0].method)
         files["scores.md"] = markdown_table(judgement.rows).encode()
@@ -118,7 +121,7 @@ def publish(run: Run, tracker: MLflowTracker, outcome: Outcome) -> Release:
     Writes:
         `release.json` and `weights.safetensors` into the run's folder; a version of the tissue's model in the registry.
     """
-    release, weights = make_release(run, outcome.measured, outcome.fitted, outcome.judgement)
+    release, weights = make_release(run, outcome.measured, outcome.fitted, outcome.imputed, outcome.judgement)
     run.write("release.json", release.model_dump_json(indent=2).encode())
     run.write("weights.safetensors", weights)
     register(tracker, Candidate(release=release, weights=weights, code_path=SERVED_MODEL, input_example=_example(outcome.measured)))

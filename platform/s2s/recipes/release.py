@@ -9,32 +9,39 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from s2s import __version__
-from s2s.contracts.release import GeneReliability, Release, release_name
+from s2s.contracts.release import Coverage, GeneReliability, Release, release_name
+from s2s.contracts.run import ImputationConfig
 from s2s.errors import InputError
+from s2s.imputation.predict import Imputation
+from s2s.imputation.slide import Imputer, impute_section
 from s2s.lattice.measured import Measured
-from s2s.network import CDCIN, predict
+from s2s.network import CDCIN
 from s2s.recipes.fitting import Fitted
 from s2s.recipes.judging import Judgement
 from s2s.recipes.run import Run
 
+LARGEST_TILE = 4096
+"""Bins: planes that are handed over are imputed in one piece."""
 
-def make_release(run: Run, measured: Measured, fitted: Fitted, judgement: Judgement) -> tuple[Release, bytes]:
+
+def make_release(run: Run, measured: Measured, fitted: Fitted, imputed: Imputation, judgement: Judgement) -> tuple[Release, bytes]:
     """Describe a trained network as a candidate of its tissue.
 
     Args:
         run: Where it came from.
         measured: What it was trained on.
         fitted: The network.
+        imputed: What it says of that section.
         judgement: Its scores.
 
     Returns:
         The contract and the safetensors file it names.
     """
-    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in fitted.network.state_dict().items()})
+    weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in fitted.imputer.network.state_dict().items()})
     meta, config = run.section.meta, run.config
-    reliability = (
-        GeneReliability(gene=gene, pcc=float(pcc)) for gene, pcc in zip(measured.genes, fitted.reliability, strict=True) if np.isfinite(pcc)
-    )
+    predicted = zip(measured.genes, imputed.reliability.pcc, strict=True)
+    reliability = (GeneReliability(gene=gene, pcc=float(pcc)) for gene, pcc in predicted if np.isfinite(pcc))
+    coverage = (Coverage(level=level, measured=share) for level, share in imputed.calibration.coverage.items())
     release = Release(
         name=release_name(meta.organism, meta.tissue),
         tissue=meta.tissue,
@@ -45,6 +52,8 @@ def make_release(run: Run, measured: Measured, fitted: Fitted, judgement: Judgem
         normalisation="log1p_median_total" if meta.values == "counts" else "log1p_given",
         expression_scale=config.expression_scale,
         network=config.network,
+        trust=fitted.imputer.trust,
+        lattice=measured.lattice,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         is_leaky=config.sampling.mode == "paper",
         is_synthetic=meta.is_synthetic,
@@ -54,8 +63,9 @@ def make_release(run: Run, measured: Measured, fitted: Fitted, judgement: Judgem
         photographs=run.photographs.meta.id if run.photographs else None,
         code_version=__version__,
         scores=judgement.rows,
-        validation_mae=fitted.validation_mae,
+        validation_error=fitted.validation_error,
         reliability=tuple(reliability),
+        coverage=tuple(coverage),
         licence=meta.licence,
     )
     return release, weights
@@ -94,11 +104,25 @@ def impute_planes(network: CDCIN, release: Release, planes: Float32[np.ndarray, 
     Raises:
         InputError: another shape.
     """
-    if planes.ndim != 4 or planes.shape[1] != 2:
-        raise InputError(f"expected planes of shape (batch, 2, y, x), values and tissue mask, got {planes.shape}")
-    given = torch.from_numpy(np.array(planes, np.float32))
-    values, tissue = given[:, :1], given[:, 1:]
-    on_tissue = tissue > 0
-    observed = on_tissue & ~values.isnan()
-    estimate = predict(network, values / release.expression_scale, observed, on_tissue).float() * release.expression_scale
-    return torch.where(observed, values, estimate.clamp(min=0)).numpy()
+    if planes.ndim != 4 or planes.shape[1] != 2 or not len(planes):
+        raise InputError(f"expected planes of shape (batch, 2, y, x), at least one, values and tissue mask, got {planes.shape}")
+    values, tissue = np.array(planes[:, 0], np.float32), planes[:, 1] > 0
+    observed = tissue & ~np.isnan(values)
+    imputer = Imputer(network=network, expression_scale=release.expression_scale, trust=release.trust)
+    config, filled = ImputationConfig(tile=LARGEST_TILE), np.zeros_like(values)
+    # Genes of one section come with the same masks and are imputed together; planes of different sections each for itself.
+    same = (observed == observed[0]).all() and (tissue == tissue[0]).all()
+    for some in [slice(None)] if same else [slice(index, index + 1) for index in range(len(planes))]:
+        measured = Measured(
+            expression=np.where(observed[some], values[some], np.float32(np.nan)),
+            observed=observed[some][0],
+            tissue=tissue[some][0],
+            genes=tuple(map(str, range(len(values[some])))),
+            stride=release.stride,
+            phase=(0, 0),
+            pitch_um=release.pitch_um,
+            lattice="square" if release.lattice == "square" else "axial",
+        )
+        if measured.observed.any():
+            filled[some] = impute_section(imputer, measured, config)
+    return filled[:, None]

@@ -1,8 +1,9 @@
 """READ THIS FIRST: one sparse section, one network, one release candidate.
 
-From a single section measured at some positions, and ordinary photographs, learn to fill in the positions between; then
-fill them in, judge the result on positions that nothing above has seen, and register the network as a candidate for its
-tissue. Everything that is done is named here in order; how it is done lies one floor below, in the folders imported.
+From a single section measured at some positions, and ordinary photographs, learn to fill in the positions between; then fill
+them in, say how far off each may be, judge the result on positions that nothing above has seen, and register the network as a
+candidate for its tissue. Everything that is done is named here in order; how it is done lies one floor below, in the folders
+imported.
 """
 
 import time
@@ -10,7 +11,7 @@ import time
 from s2s import __version__
 from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings
-from s2s.imputation.slide import impute_section
+from s2s.imputation.predict import predict_section
 from s2s.recipes.fitting import fit
 from s2s.recipes.judging import Judgement, judge
 from s2s.recipes.recording import Outcome, open_run_tracker, publish, record
@@ -57,14 +58,11 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
         # Learn sparser -> sparse on the section, beside photographs; choose the best step on hidden measured positions.
         fitted = fit(run, measured, truth, tracker)
 
-        # Sparse -> dense: every position of the section, measured ones exactly kept.
-        on_progress("impute", 0, len(measured.genes))
-        imputed = impute_section(
-            fitted.network, measured, config.expression_scale, config.imputation, lambda done, total: on_progress("impute", done, total)
-        )
+        # Sparse -> dense: every position of the section, measured ones exactly kept, with how far off each may be.
+        imputed = predict_section(fitted.imputer, measured, fitted.known, config.imputation, on_progress)
 
         # Judge it on the positions nobody has seen, beside the classical methods.
-        judgement = judge(run, measured, truth, imputed, time.monotonic() - started) if truth else Judgement()
+        judgement = judge(run, measured, truth, imputed.prediction, time.monotonic() - started) if truth else Judgement()
 
         # Keep what was learnt: figures and tables, then the network as a candidate of its tissue.
         outcome = Outcome(measured=measured, truth=truth, imputed=imputed, fitted=fitted, judgement=judgement)
@@ -81,7 +79,8 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
         is_leaky=config.sampling.mode == "paper",
         steps=fitted.steps,
         best_step=fitted.best_step,
-        validation_mae=fitted.validation_mae,
+        validation_error=fitted.validation_error,
+        trust=fitted.imputer.trust,
         scores=judgement.rows,
         seconds=time.monotonic() - started,
         peak_memory_bytes=fitted.peak_memory_bytes,

@@ -2,7 +2,8 @@
 
 Every term is built from the same two things: values at sampled positions, and which of them are known. `sparser` keeps
 every second sampled position as input and asks for all; `dense` spreads the samples over a grid twice as fine and asks
-for the samples themselves (the paper's identity term), or for those that were hidden from the input (ours).
+for the samples themselves (the paper's identity term), or for those that were hidden from the input (ours). Where the fill is
+kriged, samples are hidden before that (`folds`), and the only term of the section asks for them.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import torch
 
 from s2s.contracts.run import TrainingConfig
 from s2s.network.batch import Batch, TermBatch
+from s2s.streaming.folds import FoldWindows
 from s2s.streaming.photographs import PhotographPool
 from s2s.streaming.sections import Crops, WindowSource
 from s2s.streaming.windows import draw_windows
@@ -25,7 +27,7 @@ STREAMS = (0, 3, 4)
 class BatchStream:
     """Batches of one run; a batch depends on the seed and its step alone."""
 
-    source: WindowSource
+    source: WindowSource | FoldWindows
     photographs: PhotographPool | None
     training: TrainingConfig
     expression_scale: float
@@ -34,28 +36,36 @@ class BatchStream:
     def batches(self, start: int) -> Iterator[Batch]:
         """Yield the batches of steps `start`, `start + 1`, ... for ever."""
         side = self.training.window // 2
-        places = self.source.places(side, self.training.min_tissue)
+        places = np.empty((0, 2), np.int64) if isinstance(self.source, FoldWindows) else self.source.places(side, self.training.min_tissue)
         step = start
         while True:
-            yield self._batch_at(step, places, side)
+            # A generator each, so that leaving a term out changes nothing of the others.
+            windows, hidden, images = (np.random.default_rng([self.seed, stream, step]) for stream in STREAMS)
+            if isinstance(self.source, FoldWindows):
+                terms = {"sparse_to_dense": self.source.term(windows, self.training.batch)}
+            else:
+                crops = self.source.crop(draw_windows(windows, self.source.num_genes, places, self.training.batch), side)
+                terms = self._lattice_terms(crops, hidden)
+            yield terms | self._photo_terms(images)
             step += 1
 
-    def _batch_at(self, step: int, places: np.ndarray, side: int) -> Batch:
-        # A generator each, so that leaving a term out changes nothing of the others.
-        windows, hidden, images_of = (np.random.default_rng([self.seed, stream, step]) for stream in STREAMS)
-        weights, hide = self.training.weights, self.training.hide_fraction
-        crops = self.source.crop(draw_windows(windows, self.source.num_genes, places, self.training.batch), side)
-        terms: dict[str, TermBatch] = {}
+    def _lattice_terms(self, crops: Crops, hidden: np.random.Generator) -> dict[str, TermBatch]:
+        weights, terms = self.training.weights, dict[str, TermBatch]()
         if weights.sparser_to_sparse:
             terms["sparser_to_sparse"] = sparser_to_sparse(crops, self.expression_scale)
         if weights.sparse_to_dense:
-            terms["sparse_to_dense"] = sparse_to_dense(crops, hide, hidden, self.expression_scale)
-        if self.photographs is not None:
-            images = self.photographs.crop(images_of, self.training.batch, 2 * side)
-            if weights.photo_sparser_to_sparse:
-                terms["photo_sparser_to_sparse"] = sparser_to_sparse(_all_known(images), 1.0)
-            if weights.photo_sparse_to_dense:
-                terms["photo_sparse_to_dense"] = photo_sparse_to_dense(images)
+            terms["sparse_to_dense"] = sparse_to_dense(crops, self.training.hide_fraction, hidden, self.expression_scale)
+        return terms
+
+    def _photo_terms(self, rng: np.random.Generator) -> dict[str, TermBatch]:
+        weights, terms = self.training.weights, dict[str, TermBatch]()
+        if self.photographs is None or not (weights.photo_sparser_to_sparse or weights.photo_sparse_to_dense):
+            return terms
+        images = self.photographs.crop(rng, self.training.batch, self.training.window)
+        if weights.photo_sparser_to_sparse:
+            terms["photo_sparser_to_sparse"] = sparser_to_sparse(_all_known(images), 1.0)
+        if weights.photo_sparse_to_dense:
+            terms["photo_sparse_to_dense"] = photo_sparse_to_dense(images)
         return terms
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from s2s.errors import InputError
+from s2s.lattice.geometry import NUM_SYMMETRIES, turn
 from s2s.storage.photographs import Photographs
-from s2s.streaming.windows import NUM_SYMMETRIES, turn
 
 POOL_TILES = 1024
 

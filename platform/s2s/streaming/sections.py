@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float32, Int
 
 from s2s.contracts.run import GeneConfig, SamplingConfig
 from s2s.errors import InputError, MissingError
-from s2s.lattice.geometry import SYMMETRIES
+from s2s.lattice.geometry import SYMMETRIES, turn
 from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
 from s2s.lattice.normalise import log1p_normalise, median_total
 from s2s.lattice.sampling import sampled_positions
 from s2s.storage.sections import Section
-from s2s.streaming.windows import Windows, turn, window_places
+from s2s.streaming.windows import Windows, window_places
 
 BLOCK_VALUES = 32_000_000
 """Values read at once while totals are summed: 128 MB of float32."""

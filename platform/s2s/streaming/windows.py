@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from s2s.errors import InputError
-
-NUM_SYMMETRIES = 8
+from s2s.lattice.geometry import NUM_SYMMETRIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +72,3 @@ def draw_windows(rng: np.random.Generator, num_genes: int, places: Int[np.ndarra
     return Windows(
         gene=rng.integers(num_genes, size=batch), y=place[:, 0], x=place[:, 1], symmetry=rng.integers(NUM_SYMMETRIES, size=batch)
     )
-
-
-def turn(array: np.ndarray, symmetry: int) -> np.ndarray:
-    """Apply one of the eight symmetries of the square to the last two axes.
-
-    Args:
-        array: `(..., side, side)`.
-        symmetry: Quarter turns plus 4 for a mirror image first.
-    """
-    mirrored = array[..., ::-1] if symmetry >= NUM_SYMMETRIES // 2 else array
-    return np.rot90(mirrored, symmetry % 4, axes=(-2, -1))

@@ -78,7 +78,7 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
         if callbacks.validate is not None and (state.step % training.validate_every == 0 or state.step == training.max_steps):
             error = callbacks.validate(state.network)
             state.keep_best(error)
-            callbacks.log({"validation/mae": error}, state.step)
+            callbacks.log({"validation/error": error}, state.step)
         state.seconds = clock.seconds()
         if state.seconds - saved_at >= training.checkpoint_every_s:
             checkpoint, saved_at = callbacks.save(state), clock.seconds()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -79,8 +79,9 @@ def train_step(
 def _moved(term: TermBatch, name: str) -> TermBatch:
     if name == "cpu":
         return term
-    tensors = {field.name: getattr(term, field.name).to(name, non_blocking=True) for field in fields(term) if field.name != "loss_scale"}
-    return replace(term, **tensors)
+    values: dict[str, Any] = {field.name: getattr(term, field.name) for field in fields(term)}
+    moved: dict[str, Any] = {key: value.to(name, non_blocking=True) for key, value in values.items() if isinstance(value, Tensor)}
+    return replace(term, **moved)
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -58,8 +58,8 @@ def test_overrides_reach_into_lists(path: Path) -> None:
 def test_a_network_is_the_run_that_it_would_be_as_a_run_of_its_own() -> None:
     method = NetworkMethod(name="ours", preset="laptop", set={"training": {"max_steps": 5}, "resources": {"memory_gb": 9}})
     run = network_run(method, CELL)
-    # The preset says batch 32, the cell one core, the method five steps and nine gigabytes.
-    assert (run.preset, run.training.batch, run.training.max_steps) == ("laptop", 32, 5)
+    # The preset says batch 16, the cell one core, the method five steps and nine gigabytes.
+    assert (run.preset, run.training.batch, run.training.max_steps) == ("laptop", 16, 5)
     assert (run.resources.cpus, run.resources.memory_gb) == (1, 9)
     assert (run.section, run.sampling.phase, run.seed, run.genes.limit) == ("s3://a/b", (1, 0), 4, 3)
     assert not run.tracking.register_model
@@ -94,7 +94,7 @@ def test_a_faulty_benchmark_is_explained(path: Path, override: str, message: str
 
 
 def test_the_leak_of_the_paper_may_stand_in_a_benchmark(path: Path) -> None:
-    config = load_benchmark_config(path, ["methods.1.set.sampling.mode=paper"])
+    config = load_benchmark_config(path, ["methods.1.preset=paper", "methods.1.set.sampling.mode=paper"])
     assert isinstance(config.methods[1], NetworkMethod)
     assert network_run(config.methods[1], CELL).sampling.mode == "paper"
 

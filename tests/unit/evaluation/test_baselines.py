@@ -8,8 +8,9 @@ from s2s.errors import ShapeError
 from s2s.evaluation.baselines.constant import Mean, Median, Zero
 from s2s.evaluation.baselines.interpolation import Bicubic, Bilinear, Nearest
 from s2s.evaluation.baselines.kernel import GaussianKernel
-from s2s.evaluation.baselines.lowrank import LowRankGaussian, leading_factors
+from s2s.evaluation.baselines.lowrank import LowRankGaussian
 from s2s.evaluation.baselines.smoothing import smooth
+from s2s.kriging.factors import leading_factors
 
 
 @pytest.mark.parametrize(

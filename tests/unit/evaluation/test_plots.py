@@ -13,8 +13,13 @@ from s2s.evaluation.panel import review
 from s2s.evaluation.plots import choose_genes, curves_figure, methods_figure, panel_figure, section_figure
 from s2s.evaluation.plots.canvas import ACCENT
 from s2s.evaluation.plots.maps import MAX_SIDE_OF_DOTS, OFF_TISSUE
+from s2s.lattice.prediction import Prediction
 
 OFF_TISSUE_RGB = [int(OFF_TISSUE[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+def draw(measured, imputed, std=None, **words):
+    return section_figure(measured, Prediction(mean=imputed, std=std), **words)
 
 
 def size(png: bytes) -> tuple[int, int]:
@@ -33,14 +38,16 @@ def row(method: str, pcc: float, marker: float | None = None) -> ScoreRow:
 def test_truth_adds_two_columns(split_counts, counts):
     measured, held_out = split_counts(counts)
     imputed = Mean().impute(measured)
-    with_truth, without = section_figure(measured, imputed, held_out=held_out), section_figure(measured, imputed)
+    std = np.full_like(imputed, 0.5)
+    assert size(draw(measured, imputed, std=std))[0] > size(draw(measured, imputed))[0]
+    with_truth, without = draw(measured, imputed, held_out=held_out), draw(measured, imputed)
     assert size(with_truth)[0] > 1.7 * size(without)[0]
 
 
 def test_a_row_for_each_gene(split_counts, counts):
     measured, _ = split_counts(counts)
     imputed = Mean().impute(measured)
-    heights = [size(section_figure(measured, imputed, genes=measured.genes[:n]))[1] for n in (1, 3)]
+    heights = [size(draw(measured, imputed, genes=measured.genes[:n]))[1] for n in (1, 3)]
     assert heights[1] > 2 * heights[0]
 
 
@@ -49,7 +56,7 @@ def test_off_tissue_is_gray_and_only_there(split):
     full, _ = split(np.ones((1, 12, 12)))
     tissue[:6] = False
     half, _ = split(np.ones((1, 12, 12)), tissue=tissue)
-    gray = [(pixels(section_figure(m, np.ones((1, 12, 12), np.float32))) == OFF_TISSUE_RGB).all(axis=2).sum() for m in (full, half)]
+    gray = [(pixels(draw(m, np.ones((1, 12, 12), np.float32))) == OFF_TISSUE_RGB).all(axis=2).sum() for m in (full, half)]
     panel = gray[1] / 2
     assert gray[0] < 0.02 * panel
     assert panel > 10_000
@@ -61,7 +68,7 @@ def test_hexagons_are_drawn_where_they_lie(split):
     areas = []
     for lattice in ("square", "hexagonal"):
         measured, _ = split(values, tissue=np.zeros((10, 10), bool), lattice=lattice)
-        gray = (pixels(section_figure(measured, values, genes=("G0",))) == OFF_TISSUE_RGB).all(axis=2)
+        gray = (pixels(draw(measured, values, genes=("G0",))) == OFF_TISSUE_RGB).all(axis=2)
         # The first panel ends where columns without gray begin.
         first = np.flatnonzero(gray.any(axis=0))[0]
         width = np.flatnonzero(~gray[:, first:].any(axis=0))[0]
@@ -87,13 +94,13 @@ def test_what_an_imputation_says_off_tissue_is_not_drawn(split_counts, counts):
     measured, held_out = split_counts(counts)
     imputed = Mean().impute(measured)
     wild = np.where(measured.tissue, imputed, np.float32(99))
-    assert section_figure(measured, imputed, held_out=held_out) == section_figure(measured, wild, held_out=held_out)
+    assert draw(measured, imputed, held_out=held_out) == draw(measured, wild, held_out=held_out)
 
 
 def test_an_unknown_gene_is_named(split_counts, counts):
     measured, _ = split_counts(counts)
     with pytest.raises(MissingError, match="imputed genes, got NOPE"):
-        section_figure(measured, Mean().impute(measured), genes=("G0", "NOPE"))
+        draw(measured, Mean().impute(measured), genes=("G0", "NOPE"))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +114,7 @@ def test_an_unknown_gene_is_named(split_counts, counts):
 )
 def test_any_size_and_a_gene_that_is_nowhere(split, shape):
     measured, held_out = split(np.zeros((1, *shape)), phase=(0, 1))
-    assert min(size(section_figure(measured, Mean().impute(measured), held_out=held_out))) > 50
+    assert min(size(draw(measured, Mean().impute(measured), held_out=held_out))) > 50
 
 
 def test_genes_are_chosen_by_markers_then_structure(split):

@@ -10,9 +10,10 @@ import pytest
 from s2s.errors import ConfigError
 from s2s.evaluation.baselines import BASELINE_NAMES, Baseline, baseline_named
 from s2s.evaluation.baselines.fist import MEASURED_ZERO, Fist
-from s2s.evaluation.baselines.gaussian_process import Candidates, fit_fields, regions
+from s2s.evaluation.baselines.gaussian_process import Candidates, fit_fields
 from s2s.evaluation.baselines.interpolation import Bicubic, MisregisteredBicubic
 from s2s.evaluation.baselines.kriging import Kriging, SvdKriging
+from s2s.kriging.regions import regions
 
 
 def gaussian_field(rng, points, length, num_fields):

@@ -175,3 +175,13 @@ def test_coverage_is_that_of_bands_of_rows_the_others_did_not_see() -> None:
     coverage = calibrate(np.full((1, 400), 5.0), values).coverage
     # With it, two thirds of the bins that calibrate lie at 5, so that every lower end is 5.
     assert coverage == {0.5: 0.75, 0.8: 0.75, 0.9: 0.75}
+
+
+def test_the_median_of_skewed_values_lies_below_their_mean():
+    rng = np.random.default_rng(0)
+    level = rng.uniform(0.5, 2.0, (40, 3000))
+    values = level * rng.exponential(1.0, level.shape)
+    calibration = calibrate(level.astype(np.float32), values.astype(np.float32))
+    assert calibration.medians is not None
+    centres, medians = calibration.medians
+    np.testing.assert_allclose(medians, np.log(2) * centres, rtol=0.15)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from s2s.imputation.reliability import gene_reliability, hidden_error, predicted_reliability
+from s2s.imputation.reliability import hidden_error, predicted_reliability, proven_trust
 from s2s.lattice.measured import Measured
 
 HIDDEN = np.array([[True, False, True, True]])
@@ -25,35 +25,11 @@ def test_error_is_the_mean_over_genes_and_hidden_positions():
     assert hidden_error(imputed([[2, 99, 3, 2], [1, 99, 4, 1]]), measured([[1, 3, 3, 4], [1, 3, 1, 1]]), HIDDEN) == 1.0
 
 
-@pytest.mark.parametrize(
-    ("guess", "truth", "expected"),
-    [
-        pytest.param([3, 0, 5, 7], [1, 9, 2, 3], 1.0, id="straight-line"),
-        pytest.param([3, 0, 2, 1], [1, 9, 2, 3], -1.0, id="upside-down"),
-        pytest.param([1, 0, 3, 2], [1, 9, 2, 3], 0.5, id="two-swapped"),
-        pytest.param([1, 0, 1, 1], [1, 9, 2, 3], 0.0, id="constant-guess"),
-        pytest.param([1, 0, 2, 3], [4, 9, 4, 4], 0.0, id="constant-truth"),
-    ],
-)
-def test_correlation_per_gene(guess, truth, expected):
-    found = gene_reliability(imputed([guess, truth]), measured([truth, truth]), HIDDEN)
-    assert found[0] == pytest.approx(expected, abs=1e-12)
-    assert found.dtype == np.float64
-
-
-@pytest.mark.parametrize(("num_hidden", "is_known"), [pytest.param(2, False, id="two"), pytest.param(3, True, id="three")])
-def test_two_positions_say_nothing(num_hidden, is_known):
-    rows = [[1, 2, 4, 3], [5, 6, 8, 9]]
-    hidden = np.arange(4)[None] < num_hidden
-    assert np.isfinite(gene_reliability(imputed(rows), measured(rows), hidden)).tolist() == [is_known, is_known]
-
-
 def test_rounding_never_lifts_it_above_one():
     # A gene seen in k of n bins and guessed in proportion: its correlation is 1, give or take a last bit.
-    for number in range(3, 30):
+    for number in range(4, 30):
         rows = (np.arange(number) < np.arange(1, number)[:, None]) * np.log(4)
-        everywhere = np.ones((1, number), np.bool_)
-        found = gene_reliability(imputed(rows * 0.37), measured(rows), everywhere)
+        found = predicted_reliability(rows * 0.37, rows).pcc
         assert (found <= 1).all()
         np.testing.assert_allclose(found, 1)
 
@@ -81,3 +57,28 @@ def test_what_is_constant_or_too_small_is_unknown_and_unreliable():
     few = predicted_reliability(ramp[None, :3], ramp[None, :3])
     assert np.isnan([few.pcc[0], few.lower[0]]).all()
     assert few.is_reliable.tolist() == [False]
+
+
+def test_squared_error_weighs_large_misses():
+    guess, truth = imputed([[2, 99, 3, 2]]), measured([[1, 3, 3, 4]])
+    assert hidden_error(guess, truth, HIDDEN, "l2") == pytest.approx((5 / 3) ** 0.5)
+
+
+def trust_of(right: float, noise: float, num_bins: int = 400) -> float:
+    """Trust in a network whose change is `right` times what was missing, plus noise."""
+    rng = np.random.default_rng(0)
+    truth, fill = rng.gamma(2.0, 1.0, (30, num_bins)), rng.gamma(2.0, 1.0, (30, num_bins))
+    guess = fill + right * (truth - fill) + noise * rng.normal(size=fill.shape)
+    everywhere = np.ones((1, num_bins), np.bool_)
+    return proven_trust(imputed(guess.tolist()), imputed(fill.tolist()), measured(truth.tolist()), everywhere)
+
+
+def test_trust_is_what_hidden_samples_prove():
+    assert trust_of(1.0, 0.0) == 1.0
+    assert trust_of(0.0, 1.0) < 0.02
+    assert trust_of(-0.5, 0.1) == 0.0
+    assert trust_of(0.0, 0.0) == 0.0, "a network that changes nothing proves nothing"
+
+
+def test_trust_is_careful_where_little_is_hidden():
+    assert trust_of(0.5, 2.0, num_bins=10) < trust_of(0.5, 2.0, num_bins=2000) < 1

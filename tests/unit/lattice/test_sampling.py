@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from s2s.lattice.geometry import LatticeShape
-from s2s.lattice.sampling import anchored, choose_positions, sampled_positions
+from s2s.lattice.sampling import anchored, choose_positions, lattice_folds, random_folds, sampled_positions
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,29 @@ def test_anchoring_moves_the_lattice_to_the_corner(phase: tuple[int, int]) -> No
 def test_anchoring_pads_top_and_left_of_the_last_two_axes() -> None:
     array = np.array([[[1.0, 2.0]], [[3.0, 4.0]]])
     np.testing.assert_array_equal(anchored(array, (1, 1), 2, blank=-1.0), [[[-1, -1, -1], [-1, 1, 2]], [[-1, -1, -1], [-1, 3, 4]]])
+
+
+def test_random_folds_split_the_mask():
+    mask = np.random.default_rng(0).random((9, 11)) < 0.4
+    folds = random_folds(mask, 4, np.random.default_rng(1))
+    assert len(folds) == 4
+    np.testing.assert_array_equal(np.sum(folds, axis=0), mask)
+    assert max(fold.sum() for fold in folds) - min(fold.sum() for fold in folds) <= 1
+
+
+@pytest.mark.parametrize(("num_positions", "num_folds"), [(0, 0), (1, 0), (2, 2), (3, 3)])
+def test_random_folds_leave_something_beside_each(num_positions, num_folds):
+    mask = np.zeros((3, 3), bool)
+    mask.flat[:num_positions] = True
+    folds = random_folds(mask, 5, np.random.default_rng(0))
+    assert len(folds) == num_folds
+    assert all((mask & ~fold).any() for fold in folds)
+
+
+@pytest.mark.parametrize("lattice", ["square", "hexagonal"])
+def test_lattice_folds_keep_a_lattice_twice_as_sparse(lattice):
+    mask = sampled_positions((16, 20), 2, (1, 0), lattice)
+    folds = lattice_folds(mask, 2, (1, 0), lattice)
+    assert len(folds) == 4
+    np.testing.assert_array_equal(np.sum([mask & ~fold for fold in folds], axis=0), mask)
+    assert all(abs((mask & ~fold).sum() / mask.sum() - 0.25) < 0.1 for fold in folds)

@@ -12,7 +12,13 @@ from s2s.contracts.loading import validate
 from s2s.contracts.run import RunConfig, ScoreRow
 from s2s.contracts.section import Lattice, SectionMeta
 from s2s.contracts.settings import Settings
+from s2s.imputation.calibration import Calibration
+from s2s.imputation.predict import Imputation
+from s2s.imputation.reliability import Reliability
+from s2s.imputation.slide import Imputer
+from s2s.kriging.folds import Hidden
 from s2s.lattice.measured import Measured
+from s2s.lattice.prediction import Prediction
 from s2s.network import CDCIN
 from s2s.recipes.fitting import Fitted
 from s2s.recipes.judging import Judgement
@@ -93,15 +99,27 @@ def make_measured() -> Callable[[Run], Measured]:
 def make_fitted() -> Callable[..., Fitted]:
     """Stand for a training: a fresh network that corrects visibly, and the numbers of a fit."""
 
-    def make(run: Run, reliability: tuple[float, ...] = (0.5, -0.25, float("nan"))) -> Fitted:
+    def make(run: Run) -> Fitted:
         generator = torch.Generator().manual_seed(3)
         network = CDCIN(run.config.network, generator)
         for stage in network.stages:
             torch.nn.init.normal_(stage.last.weight, std=0.3, generator=generator)
         return Fitted(
-            network=network, steps=9, best_step=6, validation_mae=0.125, reliability=np.array(reliability), peak_memory_bytes=1,
-            device="cpu float32", losses=((1, 2.0), (2, 1.0)), errors=((2, 0.5),),
+            imputer=Imputer(network=network, expression_scale=run.config.expression_scale), known=Hidden(folds=(), fill=None), steps=9,
+            best_step=6, validation_error=0.125, peak_memory_bytes=1, device="cpu float32", losses=((1, 2.0), (2, 1.0)), errors=((2, 0.5),),
         )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def make_imputed() -> Callable[..., Imputation]:
+    """Stand for what a network says of its section: as little as a release repeats of it."""
+
+    def make(pcc: tuple[float, ...] = (0.5, -0.25, float("nan"))) -> Imputation:
+        reliability = Reliability(pcc=np.array(pcc), lower=np.array(pcc) - 0.1)
+        nothing = Prediction(mean=np.zeros((len(pcc), *SHAPE), np.float32))
+        return Imputation(prediction=nothing, reliability=reliability, calibration=Calibration(coverage={0.9: 0.875}))
 
     return make
 

@@ -32,7 +32,7 @@ def cell(make_section) -> BenchmarkCell:
 def test_a_cell_is_what_its_method_gives_by_hand(cell, make_section, settings) -> None:
     measured, truth = measure_with_truth(make_section(), SamplingConfig(phase=(0, 1)), cell.genes)
     imputed = baseline_named("gaussian_cv").impute(measured)
-    by_hand = summarise(score("gaussian_cv", imputed, measured, truth, 0))
+    by_hand = summarise(score("gaussian_cv", Prediction(mean=imputed), measured, truth, 0))
 
     result = run_cell(cell, settings)
     assert result.score is not None

@@ -16,10 +16,10 @@ from s2s.streaming.sections import measure
 
 
 @pytest.fixture
-def model(tmp_path, make_run, make_measured, make_fitted) -> Path:
+def model(tmp_path, make_run, make_measured, make_fitted, make_imputed) -> Path:
     """A folder with a release and its weights."""
     run = make_run(expression_scale=5.0)
-    release, weights = make_release(run, make_measured(run), make_fitted(run), Judgement())
+    release, weights = make_release(run, make_measured(run), make_fitted(run), make_imputed(), Judgement())
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "release.json").write_text(release.model_dump_json())
@@ -39,6 +39,9 @@ def test_another_section_is_imputed_with_provenance(model, make_section, setting
     np.testing.assert_array_equal(imputed.imputed[:, measured.observed], measured.expression[:, measured.observed])
     assert np.isfinite(imputed.imputed).all()
     assert (np.abs(imputed.reliability) <= 1).all()
+    assert imputed.is_reliable.dtype == bool
+    assert imputed.std[:, measured.tissue & ~measured.observed].max() > 0
+    assert sorted(imputed.intervals) == [0.5, 0.8, 0.9]
     assert (imputed.origin_um, imputed.pitch_um, imputed.lattice) == ((100.0, 50.0), 25, "square")
     said = imputed.provenance
     assert said["model"] == str(model)

@@ -10,8 +10,11 @@ from safetensors.torch import load, save
 
 from s2s import __version__
 from s2s.contracts.release import GeneReliability
+from s2s.contracts.section import Lattice
 from s2s.errors import InputError
 from s2s.imputation.slide import impute_section
+from s2s.lattice.geometry import from_axial
+from s2s.lattice.measured import on_axial_grid
 from s2s.network import predict
 from s2s.recipes.judging import Judgement
 from s2s.recipes.recording import _example
@@ -19,11 +22,11 @@ from s2s.recipes.release import build_network, impute_planes, make_release
 
 
 @pytest.fixture
-def made(make_run, make_measured, make_fitted, judgement):
+def made(make_run, make_measured, make_fitted, make_imputed, judgement):
     """A run, its stand-in for a training, and the release made of them."""
     run = make_run(expression_scale=5.0)
     fitted = make_fitted(run)
-    release, weights = make_release(run, make_measured(run), fitted, judgement)
+    release, weights = make_release(run, make_measured(run), fitted, make_imputed(), judgement)
     return run, fitted, release, weights
 
 
@@ -47,8 +50,10 @@ def test_the_contract_says_where_it_came_from(made, judgement):
         "data_sha256": run.section.meta.data_sha256,
         "photographs": None,
         "code_version": __version__,
-        "validation_mae": 0.125,
-        "coverage": (),
+        "validation_error": 0.125,
+        "coverage": ({"level": 0.9, "measured": 0.875},),
+        "trust": 1.0,
+        "lattice": "square",
         "licence": "CC-BY-4.0",
     }
     assert release.network == run.config.network
@@ -56,9 +61,9 @@ def test_the_contract_says_where_it_came_from(made, judgement):
     assert release.reliability == (GeneReliability(gene="A", pcc=0.5), GeneReliability(gene="B", pcc=-0.25)), "unknown ones are left out"
 
 
-def test_leaky_synthetic_and_unscored_are_said(make_run, make_section, make_measured, make_fitted):
+def test_leaky_synthetic_and_unscored_are_said(make_run, make_section, make_measured, make_fitted, make_imputed):
     run = make_run(make_section(is_synthetic=True), sampling={"mode": "paper"})
-    release, _ = make_release(run, make_measured(run), make_fitted(run), Judgement())
+    release, _ = make_release(run, make_measured(run), make_fitted(run), make_imputed(), Judgement())
     assert (release.is_leaky, release.is_synthetic, release.scores) == (True, True, ())
 
 
@@ -66,7 +71,7 @@ def test_the_network_comes_back_bit_for_bit(made):
     _, fitted, release, weights = made
     network = build_network(release, weights)
     assert not network.training
-    for name, tensor in fitted.network.state_dict().items():
+    for name, tensor in fitted.imputer.network.state_dict().items():
         assert torch.equal(network.state_dict()[name], tensor), name
 
 
@@ -112,7 +117,7 @@ def planes():
 def test_planes_come_back_measured_to_the_bit_and_zero_off_tissue(made, planes):
     _, fitted, release, _ = made
     given = planes.copy()
-    imputed = impute_planes(fitted.network, release, planes)
+    imputed = impute_planes(fitted.imputer.network, release, planes)
     assert imputed.shape == (2, 1, 7, 9)
     assert imputed.dtype == np.float32
     is_measured = np.isfinite(planes[:, :1])
@@ -127,8 +132,8 @@ def test_planes_equal_predict(made, planes):
     _, fitted, release, _ = made
     values, tissue = (torch.from_numpy(planes[:, index : index + 1].copy()) for index in (0, 1))
     observed = ~values.isnan()
-    expected = predict(fitted.network, values / 5.0, observed, tissue > 0) * 5.0
-    imputed = torch.from_numpy(impute_planes(fitted.network, release, planes))
+    expected = predict(fitted.imputer.network, values / 5.0, observed, tissue > 0) * 5.0
+    imputed = torch.from_numpy(impute_planes(fitted.imputer.network, release, planes))
     filled = (tissue > 0) & ~observed
     assert torch.equal(imputed[filled], expected[filled].clamp(min=0))
     assert (imputed[filled] > 0).any()
@@ -136,16 +141,16 @@ def test_planes_equal_predict(made, planes):
 
 def test_a_measured_value_off_tissue_is_not_believed(made, planes):
     _, fitted, release, _ = made
-    before = impute_planes(fitted.network, release, planes)
+    before = impute_planes(fitted.imputer.network, release, planes)
     planes[:, 0, 2, 2] = 1e6
-    np.testing.assert_array_equal(impute_planes(fitted.network, release, planes), before)
+    np.testing.assert_array_equal(impute_planes(fitted.imputer.network, release, planes), before)
 
 
 def test_planes_and_a_whole_section_agree(made, make_measured):
     run, fitted, release, _ = made
     measured = make_measured(run)
-    imputed = impute_planes(fitted.network, release, planes_of(measured.expression, measured.tissue))
-    section = impute_section(fitted.network, measured, release.expression_scale, run.config.imputation)
+    imputed = impute_planes(fitted.imputer.network, release, planes_of(measured.expression, measured.tissue))
+    section = impute_section(fitted.imputer, measured, run.config.imputation)
     np.testing.assert_allclose(imputed[:, 0], section, rtol=1e-5, atol=1e-5)
 
 
@@ -158,18 +163,41 @@ def test_the_example_that_is_logged_is_what_the_model_takes(made, make_run, make
     assert known[:, ::2, ::2][:, phase[0] :, phase[1] :].all(), "the sampled lattice starts at (0, 0) or one sample further"
     known[:, ::2, ::2] = False
     assert not known.any()
-    assert np.isfinite(impute_planes(fitted.network, release, example)).all()
+    assert np.isfinite(impute_planes(fitted.imputer.network, release, example)).all()
 
 
-@pytest.mark.parametrize("shape", [pytest.param(shape, id="x".join(map(str, shape))) for shape in ((2, 4, 4), (1, 1, 4, 4), (1, 3, 4, 4))])
+@pytest.mark.parametrize(
+    "shape", [pytest.param(shape, id="x".join(map(str, shape))) for shape in ((2, 4, 4), (1, 1, 4, 4), (1, 3, 4, 4), (0, 2, 4, 4))]
+)
 def test_planes_of_another_shape_are_said(made, shape):
     _, fitted, release, _ = made
-    with pytest.raises(InputError, match=r"expected planes of shape \(batch, 2, y, x\), values and tissue mask, got \("):
-        impute_planes(fitted.network, release, np.zeros(shape, np.float32))
+    with pytest.raises(InputError, match=r"expected planes of shape \(batch, 2, y, x\), at least one, values and tissue mask, got \("):
+        impute_planes(fitted.imputer.network, release, np.zeros(shape, np.float32))
 
 
-def test_a_perfect_gene_makes_a_release(make_run, make_measured, make_fitted):
+def test_a_perfect_gene_makes_a_release(make_run, make_measured, make_fitted, make_imputed):
     run = make_run()
-    fitted = replace(make_fitted(run), reliability=np.array([1.0, -1.0, 0.0]))
-    release, _ = make_release(run, make_measured(run), fitted, Judgement())
+    release, _ = make_release(run, make_measured(run), make_fitted(run), make_imputed((1.0, -1.0, 0.0)), Judgement())
     assert [gene.pcc for gene in release.reliability] == [1, -1, 0]
+
+
+@pytest.mark.parametrize("shape", ["square", "hexagonal"])
+def test_planes_of_a_network_that_starts_from_kriging(make_run, make_section, make_measured, make_fitted, make_imputed, shape):
+    network = {"features": 2, "blocks": 1, "layers": 1, "growth": 2, "has_attention": False, "fill": "krige", "symmetries": 2}
+    training = {"weights": {"sparser_to_sparse": 0}}
+    run = make_run(make_section(lattice=Lattice(shape=shape)), network=network, training=training)
+    measured, fitted = make_measured(run), make_fitted(run)
+    fitted = replace(fitted, imputer=replace(fitted.imputer, trust=0.5))
+    release, _ = make_release(run, measured, fitted, make_imputed(), Judgement())
+    assert (release.trust, release.lattice) == (0.5, shape)
+    expected = impute_section(fitted.imputer, measured, run.config.imputation)
+    axial = on_axial_grid(measured)
+    imputed = impute_planes(fitted.imputer.network, release, planes_of(axial.expression, axial.tissue))[:, 0]
+    if shape == "hexagonal":
+        imputed = from_axial(imputed, measured.tissue.shape)
+    np.testing.assert_allclose(imputed, expected, rtol=1e-4, atol=1e-4)
+    # Planes of two sections with other masks are imputed one by one.
+    other = planes_of(axial.expression[:1], axial.tissue)
+    other[0, 0, 0] = np.nan
+    both = impute_planes(fitted.imputer.network, release, np.concatenate([planes_of(axial.expression[:1], axial.tissue), other]))
+    np.testing.assert_array_equal(both[1:], impute_planes(fitted.imputer.network, release, other))

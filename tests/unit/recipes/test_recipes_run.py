@@ -82,7 +82,7 @@ def test_another_name_of_the_same_section_is_the_same_run(make_run, make_section
 def report_of(run) -> RunReport:
     return RunReport(
         run_key=run.key, config=run.config, section_uri=run.section.uri, data_sha256=run.section.meta.data_sha256, code_version="0",
-        is_leaky=False, steps=6, best_step=4, validation_mae=0.5, scores=(), seconds=1.5, peak_memory_bytes=1, device="cpu float32",
+        is_leaky=False, steps=6, best_step=4, validation_error=0.5, scores=(), seconds=1.5, peak_memory_bytes=1, device="cpu float32",
     )  # fmt: skip
 
 

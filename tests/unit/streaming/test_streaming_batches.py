@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from s2s.contracts.run import LossWeights, TrainingConfig
+from s2s.lattice.geometry import NUM_SYMMETRIES, turn
 from s2s.network.batch import TERMS, Batch, TermBatch
 from s2s.streaming.batches import BatchStream, photo_sparse_to_dense, sparse_to_dense, sparser_to_sparse
 from s2s.streaming.photographs import PhotographPool
 from s2s.streaming.sections import Crops, SampledWindows
-from s2s.streaming.windows import NUM_SYMMETRIES, turn
 
 ANY = np.random.default_rng(0)
 FIELDS = ("sparse", "observed", "tissue", "target", "scored")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from s2s.errors import InputError
-from s2s.lattice.geometry import positions
+from s2s.lattice.geometry import NUM_SYMMETRIES, positions
 from s2s.lattice.measured import HeldOut, without
 from s2s.lattice.sampling import sampled_positions
 from s2s.streaming.sections import DenseWindows, SampledWindows
-from s2s.streaming.windows import NUM_SYMMETRIES, Windows
+from s2s.streaming.windows import Windows
 
 PHASES = [pytest.param((y, x), id=f"phase-{y}{x}") for y in (0, 1) for x in (0, 1)]
 SHAPES = [pytest.param((8, 8), id="even"), pytest.param((7, 9), id="odd"), pytest.param((5, 8), id="odd-and-even")]

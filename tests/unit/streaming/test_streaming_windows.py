@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from s2s.errors import InputError
-from s2s.streaming.windows import NUM_SYMMETRIES, draw_windows, turn, window_places
+from s2s.lattice.geometry import NUM_SYMMETRIES, turn
+from s2s.streaming.windows import draw_windows, window_places
 
 TISSUE = np.array(
     [

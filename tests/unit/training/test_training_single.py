@@ -59,7 +59,7 @@ class Listener:
         self.reported.append((done, total))
 
     def validations(self) -> list[tuple[int, float]]:
-        return [(step, metrics["validation/mae"]) for step, metrics in self.logged if "validation/mae" in metrics]
+        return [(step, metrics["validation/error"]) for step, metrics in self.logged if "validation/error" in metrics]
 
 
 @pytest.fixture

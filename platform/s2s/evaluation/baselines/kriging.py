@@ -11,11 +11,12 @@ Source: ordinary kriging (Matheron 1963; Cressie 1993), our implementation on sc
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64
+from jaxtyping import Float32, Float64
 
-from s2s.evaluation.baselines.gaussian_process import CANDIDATES, FLAT, Candidates, Fields, Points, fit_fields, regions
-from s2s.evaluation.baselines.lowrank import leading_factors
-from s2s.lattice.geometry import positions
+from s2s.evaluation.baselines.gaussian_process import CANDIDATES, FLAT, Candidates, Fields, Points, fit_fields
+from s2s.kriging.factors import leading_factors
+from s2s.kriging.regions import regions
+from s2s.kriging.section import observed_values, on_grid, points_of, spread
 from s2s.lattice.measured import Measured
 from s2s.lattice.prediction import Prediction
 
@@ -60,7 +61,7 @@ class Kriging:
             fitted = fit_fields(values[bins], points[bins], self.candidates)
             means[part] = fitted.means(targets[part])
             deviations[part] = np.sqrt(fitted.variances(targets[part]))
-        std = _spread(deviations, values.std(axis=0), measured)
+        std = spread(deviations, values.std(axis=0), measured)
         std[:, measured.observed] = 0
         return Prediction(mean=on_grid(means, values.mean(axis=0), measured), std=std)
 
@@ -124,34 +125,3 @@ class SvdKriging:
         for bins, part in regions(points, targets, self.max_bins):
             factors[part] = fit_fields(scores[bins, ::-1], points[bins], self.candidates).means(targets[part])
         return factors, loadings
-
-
-def points_of(measured: Measured) -> tuple[Points, Points]:
-    """Points of the observed bins, and of all bins on tissue, both in the order of the grid."""
-    places = positions(measured.observed.shape, measured.lattice)
-    return places[measured.observed], places[_wanted(measured)]
-
-
-def _wanted(measured: Measured) -> Bool[np.ndarray, "y x"]:
-    wanted: np.ndarray = measured.tissue | measured.observed
-    return wanted
-
-
-def observed_values(measured: Measured) -> Fields:
-    """Bins x genes, log1p units: the observed bins in the order of the grid."""
-    values: np.ndarray = measured.expression[:, measured.observed].T.astype(np.float64)
-    return values
-
-
-def _spread(estimate: Float[np.ndarray, "target gene"], elsewhere: Float64[np.ndarray, " gene"], measured: Measured) -> Field:
-    """Put estimates at their positions on the grid, and one value per gene at all others."""
-    grid = np.empty(measured.expression.shape, np.float32)
-    grid[:] = elsewhere[:, None, None]
-    grid[:, _wanted(measured)] = estimate.T
-    return grid
-
-
-def on_grid(means: Float[np.ndarray, "target gene"], elsewhere: Float64[np.ndarray, " gene"], measured: Measured) -> Field:
-    """Clip at 0, and put the measured values back where there are any."""
-    filled: np.ndarray = np.where(measured.observed, measured.expression, _spread(np.maximum(means, 0), elsewhere, measured))
-    return filled

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from s2s.errors import ConfigError, MissingError
 from s2s.evaluation.baselines.classical import Baseline, classical_baselines
 from s2s.evaluation.baselines.interpolation import MisregisteredBicubic
+from s2s.evaluation.baselines.kriged_fill import KrigedFill
 from s2s.evaluation.baselines.kriging import Kriging, SvdKriging
-from s2s.evaluation.baselines.weighted_kriging import WeightedKriging
 
 
 def _fist(seed: int) -> Baseline:
@@ -46,7 +46,7 @@ _SEEDED: Mapping[str, Callable[[int], Baseline]] = {
     "bicubic_misregistered": lambda _: MisregisteredBicubic(),
     "kriging": lambda _: Kriging(),
     "svd_kriging": lambda seed: SvdKriging(seed=seed),
-    "weighted_kriging": lambda _: WeightedKriging(),
+    "kriged_fill": lambda _: KrigedFill(),
     "fist": _fist,
     "coordinate_network": _coordinate_network,
     "dist_cnn": _dist_cnn,

@@ -21,12 +21,12 @@ from s2s.evaluation.plots.canvas import INK
 from s2s.lattice.geometry import ROW_STEP, positions
 from s2s.lattice.measured import Measured
 
-Kind = Literal["expression", "samples", "error"]
+Kind = Literal["expression", "samples", "deviation", "error"]
 
-COLOURS: dict[Kind, str] = {"expression": "magma", "samples": "magma", "error": "RdBu_r"}
+COLOURS: dict[Kind, str] = {"expression": "magma", "samples": "magma", "deviation": "viridis", "error": "RdBu_r"}
 OFF_TISSUE = "#e1e3e8"
-ON_TISSUE: dict[Kind, str] = {"expression": OFF_TISSUE, "samples": "#c6cad2", "error": "#f7f7f7"}
-"""Tissue without a value. A measured bin has no error, so it has the middle colour of the error's map."""
+ON_TISSUE: dict[Kind, str] = {"expression": OFF_TISSUE, "samples": "#c6cad2", "deviation": "#440154", "error": "#f7f7f7"}
+"""Tissue without a value. A measured bin has no error and no deviation, so it has the colour that stands for 0."""
 
 MAX_SIDE_OF_DOTS = 240
 """Bins along the longer side up to which a sample is drawn as a dot; in larger sections it would be smaller than a pixel."""

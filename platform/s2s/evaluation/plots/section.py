@@ -1,4 +1,4 @@
-"""The figure of a section: a row per gene, truth, sampled, imputed and error side by side.
+"""The figure of a section: a row per gene, truth, sampled, imputed, deviation and error side by side.
 
 Decision: expression runs from 0 to the 99th percentile of what is known of the gene, one range per row, so that the panels
 of a row compare by eye; the price is that the brightest bin in a hundred is shown no brighter than that percentile.
@@ -7,7 +7,7 @@ of a row compare by eye; the price is that the brightest bin in a hundred is sho
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float64
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
@@ -17,6 +17,7 @@ from s2s.evaluation.plots.canvas import INK, blank, to_png
 from s2s.evaluation.plots.maps import Panel, add_colour_bar, add_note, add_scale_bar, draw_map, extent
 from s2s.evaluation.protocol import MARKERS, gene_blocks
 from s2s.lattice.measured import HeldOut, Measured
+from s2s.lattice.prediction import Prediction
 
 NUM_GENES = 4
 PANEL_INCHES = 2.9
@@ -25,17 +26,17 @@ BAR_INCHES = 0.75
 
 def section_figure(
     measured: Measured,
-    imputed: Float32[np.ndarray, "gene y x"],
+    prediction: Prediction,
     *,
     held_out: HeldOut | None = None,
     genes: Sequence[str] | None = None,
     title: str = "",
 ) -> bytes:
-    """Draw some genes of a section: truth, sampled, imputed, error; without truth only sampled and imputed.
+    """Draw some genes of a section: truth, sampled, imputed, how far off that may be, error; what is not known is left out.
 
     Args:
         measured: What the method saw.
-        imputed: log1p units, every gene of `measured`.
+        prediction: log1p units, every gene of `measured`; its mean is drawn, and its deviation where it has one.
         held_out: Truth at the other positions, where it is known.
         genes: The rows; `choose_genes` when absent.
         title: Section and method, above the panels.
@@ -50,11 +51,11 @@ def section_figure(
     if unknown := [name for name in names if name not in measured.genes]:
         raise MissingError(f"expected some of the {len(measured.genes)} imputed genes, got {', '.join(unknown)}; name others")
     rows = [measured.genes.index(name) for name in names]
-    panels = _panels(measured, imputed, held_out, rows)
-    accuracy = _accuracy(imputed, held_out, rows)
+    panels = _panels(measured, prediction, held_out, rows)
+    accuracy = _accuracy(prediction.mean, held_out, rows)
     left, right, top, bottom = extent(measured)
     panel_height = PANEL_INCHES * min(max((bottom - top) / (right - left), 0.3), 1.8)
-    num_bars = len(panels) // 2
+    num_bars = sum(panel.kind != "samples" and panel.title != "Truth" for panel in panels)
     figure = blank(PANEL_INCHES * len(panels) + BAR_INCHES * num_bars + 0.5, (panel_height + 0.1) * len(rows) + 0.9)
     axes = figure.subplots(len(rows), len(panels), squeeze=False)
     for row, name in enumerate(names):
@@ -87,14 +88,17 @@ def choose_genes(measured: Measured, limit: int = NUM_GENES) -> tuple[str, ...]:
     return tuple(measured.genes[gene] for gene in order[:limit])
 
 
-def _panels(measured: Measured, imputed: np.ndarray, held_out: HeldOut | None, rows: Sequence[int]) -> list[Panel]:
-    nan = np.float32(np.nan)
+def _panels(measured: Measured, prediction: Prediction, held_out: HeldOut | None, rows: Sequence[int]) -> list[Panel]:
+    nan, imputed, std = np.float32(np.nan), prediction.mean, prediction.std
     sampled = measured.expression[rows]
     share = measured.observed.sum() / max(int(measured.tissue.sum()), 1)
     panels = [
         Panel(title=f"Sampled ({share:.0%} of bins)", kind="samples", values=sampled),
         Panel(title="Imputed", kind="expression", values=np.where(measured.tissue, imputed[rows], nan)),
     ]
+    if std is not None:
+        unmeasured = measured.tissue & ~measured.observed
+        panels.append(Panel(title="Standard deviation", kind="deviation", values=np.where(unmeasured, std[rows], nan)))
     if held_out is None:
         return panels
     truth = np.where(held_out.positions, held_out.expression[rows], sampled)
@@ -117,6 +121,11 @@ def _draw_row(axes: Sequence[Axes], panels: Sequence[Panel], row: int, measured:
             error = Normalize(-limit, limit)
             draw_map(axis, panel, row, error, measured)
             add_colour_bar(axis, panel.kind, error, "error, log1p")
+            continue
+        if panel.kind == "deviation":
+            deviation = Normalize(0, _percentile(panel.values[row]))
+            draw_map(axis, panel, row, deviation, measured)
+            add_colour_bar(axis, panel.kind, deviation, "deviation, log1p")
             continue
         draw_map(axis, panel, row, expression, measured)
         if panel.title == "Imputed":

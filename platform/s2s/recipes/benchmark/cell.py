@@ -126,7 +126,7 @@ def _try(cell: BenchmarkCell, section: Section, attempt: str, settings: Settings
         seconds = time.perf_counter() - started
         return result(seconds=seconds, peak_memory_bytes=own_peak_memory_bytes(), device="", failure=str(error))
     peak = own_peak_memory_bytes()  # before the scoring, which takes memory of its own
-    scores = score(cell.method, answer.prediction.mean, measured, truth, answer.seconds)
+    scores = score(cell.method, answer.prediction, measured, truth, answer.seconds)
     folder = cell_folder(cell.key, settings)
     estimate = answer.prediction.mean[:, truth.positions].astype(np.float16)
     write_checkpoint(join(folder, attempt, PREDICTIONS), {"mean": estimate}, {}, settings)

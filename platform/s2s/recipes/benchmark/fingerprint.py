@@ -14,6 +14,7 @@ SHARED = (
     "lattice",
     "streaming/sections.py",
     "storage/sections.py",
+    "kriging",
     "evaluation/metrics.py",
     "evaluation/protocol.py",
     "recipes/methods.py",
