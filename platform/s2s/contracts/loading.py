@@ -217,6 +217,8 @@ def _fault(model: type[BaseModel], item: Tree) -> str:
         return f"{where}: no such key{_nearest(path[-1], known)}; valid keys: {', '.join(known)}"
     if item["type"] == "missing":
         return f"{where}: expected, but missing"
+    if item["type"] == "value_error":  # ours: it says itself what came
+        return f"{where}: {item['msg'].removeprefix('Value error, ')}"
     return f"{where}: {item['msg']}, got {item['input']!r:.200}"
 
 

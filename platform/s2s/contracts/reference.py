@@ -33,7 +33,7 @@ s2s benchmark jobs/benchmark_small.yaml --local                    # a minute: a
 s2s benchmark jobs/benchmark.yaml                                  # the table of the main README
 ```
 
-A YAML starts from its preset (`presets/laptop.yaml`, `presets/paper.yaml`), overrides what it needs, and `--set` overrides the YAML;
+A YAML starts from its preset (`presets/laptop.yaml`, `atlas.yaml`, `paper.yaml`), overrides what it needs, and `--set` overrides the YAML;
 the value after `=` is read as YAML. An unknown key is an error that names the nearest valid one. The resolved configuration is stored
 with the result and in MLflow.
 

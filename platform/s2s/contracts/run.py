@@ -65,7 +65,7 @@ class KrigingConfig(Part):
     noise_exponent: float | None = Field(
         None, ge=0, le=3, description="noise of a bin falls with its detected genes to this power; null estimates it from the section"
     )
-    max_bins: int = Field(2500, ge=4, le=20000, description="observed bins of one region; a covariance takes 8 bytes times its square")
+    max_bins: int = Field(2500, ge=4, le=20000, description="observed bins up to which a section is kriged in one piece, not by regions")
 
 
 class NetworkConfig(Part):

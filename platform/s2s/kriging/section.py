@@ -30,6 +30,8 @@ NUM_FOLDS, SEED = 5, 0
 """Of the folds that tell the shares, where the caller brings none."""
 USUAL_SHARES = (0.8, 0.2)
 """Where nothing can be hidden."""
+REGION_BINS = 1000
+"""Observed bins of a region, where a section is cut: its cost grows with their cube, and a region's own bins are the middle quarter."""
 PRIOR_BINS = 20
 """Hidden samples that must speak before they are heard as much as the usual shares."""
 
@@ -102,7 +104,8 @@ def _krige_parts(measured: Measured, config: KrigingConfig) -> _Parts:
     factors, loadings = weighted_factors(values - mean, noise, config.rank)
     standard = (values - mean) / np.where(spread > FLAT, spread, np.inf)
     shared, own = (np.zeros((len(targets), len(mean)), np.float32) for _ in range(2))
-    for bins, part in regions(points, targets, config.max_bins):
+    most = config.max_bins if len(points) <= config.max_bins else min(config.max_bins, REGION_BINS)
+    for bins, part in regions(points, targets, most):
         kriging = Kriging(points[bins], noise[bins])
         shared[part] = kriging.estimate(factors[bins], targets[part]) @ loadings
         if config.own_share != 0:

@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from s2s.contracts.loading import load_run_config
 from s2s.exchange.anndata_in import open_spatial_table
 from s2s.ingest.lattice_fit import fit_sites
 from s2s.ingest.readers import read_section
 from s2s.lattice.geometry import positions
 from s2s.lattice.sampling import sampled_positions
-from s2s.streaming.windows import window_places
 
 pytestmark = pytest.mark.shared
 
@@ -76,18 +74,3 @@ def test_hippocampus_counts_every_transcript(shared_data, make_source):
     assert section.meta.shape == (71, 99)
     assert section.counts.sum() == 72_336
     assert len(section.genes) == 92
-
-
-@pytest.mark.parametrize(
-    ("job", "file"),
-    [
-        pytest.param("breast_xenium", "breast_xenium_cells.h5ad", id="breast xenium"),
-        pytest.param("breast_her2st", "her2st/A1.tsv.gz", id="breast her2st"),
-        pytest.param("hippocampus_iss", "hippocampus_iss_transcripts.csv.gz", id="hippocampus iss"),
-    ],
-)
-def test_the_windows_of_a_job_fit_its_section(shared_data, pytestconfig, job, file):
-    config = load_run_config(pytestconfig.rootpath / "jobs" / f"{job}.yaml", [f"section.file={shared_data / file}"])
-    tissue = read_section(config.section).tissue[::2, ::2]
-    places = window_places(tissue, config.training.window // 2, config.training.min_tissue)
-    assert len(places) >= 10

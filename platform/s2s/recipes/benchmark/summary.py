@@ -25,6 +25,8 @@ from s2s.recipes.benchmark.cell import read_estimate, read_genes
 from s2s.recipes.benchmark.plan import Plan
 from s2s.recipes.benchmark.rows import Outcomes, Truth, compare, make_row, read_truths
 
+OWN_STEPS = frozenset({"kriged_fill"})
+"""Rows that are a part of the default: shown as a rival only where there is no other."""
 NUM_RIVALS = 3
 """Methods beside the reference in the figure of distances: the best by PCC."""
 
@@ -54,7 +56,10 @@ def summarise_section(plan: Plan, section: str, outcomes: Sequence[Outcomes], se
     rows = [make_row(item, is_reference=item.method == label) for item in outcomes]
     by_method = {item.method: item for item in outcomes}
     reference = by_method[label]
-    rivals = sorted((row for row in rows if row.score and not row.is_reference), key=lambda row: -row.score.pcc if row.score else 0.0)
+    rivals = sorted(
+        (row for row in rows if row.score and not row.is_reference),
+        key=lambda row: (row.method in OWN_STEPS, -row.score.pcc if row.score else 0.0),
+    )
     if reference.failures or not rivals:
         return SectionSummary(rows=tuple(rows))
     truths = read_truths(plan, section)
