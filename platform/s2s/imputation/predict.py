@@ -11,12 +11,9 @@ from s2s.imputation.out_of_fold import out_of_fold
 from s2s.imputation.reliability import Reliability, predicted_reliability
 from s2s.imputation.slide import Imputer, impute_section
 from s2s.kriging.folds import Hidden, hide_in_turn
+from s2s.kriging.section import usual_folds
 from s2s.lattice.measured import Measured
 from s2s.lattice.prediction import Prediction
-from s2s.lattice.sampling import random_folds
-
-NUM_FOLDS, SEED = 5, 0
-"""Of the folds of a section that no network was trained on."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -44,8 +41,7 @@ def hide_samples(measured: Measured, config: NetworkConfig, on_progress: Progres
         config: Says how the network's input is filled.
         on_progress: Told what is going on.
     """
-    folds = random_folds(measured.observed, NUM_FOLDS, np.random.default_rng(SEED))
-    return hide_in_turn(measured, folds, config, lambda done, total: on_progress("hide samples", done, total))
+    return hide_in_turn(measured, usual_folds(measured), config, lambda done, total: on_progress("hide samples", done, total))
 
 
 def predict_section(imputer: Imputer, measured: Measured, known: Hidden, config: ImputationConfig, on_progress: Progress) -> Imputation:

@@ -14,8 +14,8 @@ import torch
 
 from s2s.contracts.run import ImputationConfig
 from s2s.kriging.section import krige_section
-from s2s.lattice.geometry import SYMMETRIES, from_axial, to_axial, turn, turn_back
-from s2s.lattice.measured import Measured, on_axial_grid
+from s2s.lattice.geometry import SYMMETRIES, from_axial, turn, turn_back
+from s2s.lattice.measured import Measured, axial_array, on_axial_grid
 from s2s.lattice.prediction import Field
 from s2s.lattice.sampling import anchored
 from s2s.network import CDCIN, predict
@@ -106,8 +106,7 @@ class _Window:
 def _lay_out(measured: Measured, fill: Field | None) -> _Window:
     axial = on_axial_grid(measured)
     if fill is not None:
-        fill = np.where(measured.tissue, fill, np.float32(0))
-        fill = to_axial(fill, 0, measured.stride) if measured.lattice == "hexagonal" else fill
+        fill = axial_array(np.where(measured.tissue, fill, np.float32(0)), measured, 0)
     values = np.where(axial.observed, axial.expression, np.float32(0))
     values, observed, tissue = (anchored(array, measured.phase, measured.stride, False) for array in (values, axial.observed, axial.tissue))
     return _Window(

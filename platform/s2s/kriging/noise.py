@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.spatial import cKDTree
 
+from s2s.kriging.factors import FLAT
+
 EXPECTED_EXPONENT = 1.0
 """Of counting noise: variance of the logarithm of a count falls with the count."""
 EXPONENTS = (0.0, 3.0)
@@ -17,8 +19,6 @@ NOISE_RANGE = (0.2, 10.0)
 """A bin's noise relative to the median bin's is kept within these."""
 NEIGHBOURS = 8
 """Observed bins that a bin is compared with."""
-FLAT = 1e-6
-"""Standard deviation, log1p units, below which a gene is constant."""
 
 Values = Float64[np.ndarray, "bin gene"]
 Points = Float64[np.ndarray, "bin 2"]

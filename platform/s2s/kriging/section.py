@@ -27,7 +27,7 @@ Values = Float64[np.ndarray, "bin gene"]
 Points = Float64[np.ndarray, "bin 2"]
 
 NUM_FOLDS, SEED = 5, 0
-"""Of the folds that tell the shares, where the caller brings none."""
+"""Of `usual_folds`."""
 USUAL_SHARES = (0.8, 0.2)
 """Where nothing can be hidden."""
 REGION_BINS = 1000
@@ -58,8 +58,13 @@ def krige_section(measured: Measured, config: KrigingConfig) -> Field:
         measured: What is known; any lattice.
         config: Rank, share and noise.
     """
-    folds = random_folds(measured.observed, NUM_FOLDS, np.random.default_rng(SEED)) if config.own_share is None else ()
+    folds = usual_folds(measured) if config.own_share is None else ()
     return krige_in_turn(measured, folds, config).fill
+
+
+def usual_folds(measured: Measured) -> tuple[Mask, ...]:
+    """Parts of the observed bins to hide in turn, the same each time: whoever imputes a section without training on it takes these."""
+    return random_folds(measured.observed, NUM_FOLDS, np.random.default_rng(SEED))
 
 
 def krige_in_turn(
@@ -151,7 +156,7 @@ def observed_values(measured: Measured) -> Values:
     return values
 
 
-def spread(estimate: Float64[np.ndarray, "target gene"], elsewhere: Float64[np.ndarray, " gene"], measured: Measured) -> Field:
+def place_on_grid(estimate: Float64[np.ndarray, "target gene"], elsewhere: Float64[np.ndarray, " gene"], measured: Measured) -> Field:
     """Put estimates at their positions on the grid, and one value per gene at all others."""
     grid = np.empty(measured.expression.shape, np.float32)
     grid[:] = elsewhere[:, None, None]
@@ -161,7 +166,7 @@ def spread(estimate: Float64[np.ndarray, "target gene"], elsewhere: Float64[np.n
 
 def on_grid(means: Float64[np.ndarray, "target gene"], elsewhere: Float64[np.ndarray, " gene"], measured: Measured) -> Field:
     """Clip at 0, and put the measured values back where there are any."""
-    filled: np.ndarray = np.where(measured.observed, measured.expression, spread(np.maximum(means, 0), elsewhere, measured))
+    filled: np.ndarray = np.where(measured.observed, measured.expression, place_on_grid(np.maximum(means, 0), elsewhere, measured))
     return filled
 
 

@@ -77,11 +77,21 @@ def on_axial_grid(measured: Measured) -> Measured:
     """
     if measured.lattice != "hexagonal":
         return measured
-    stride = measured.stride
     return replace(
         measured,
-        expression=to_axial(measured.expression, np.nan, stride),
-        observed=to_axial(measured.observed, False, stride),
-        tissue=to_axial(measured.tissue, False, stride),
+        expression=axial_array(measured.expression, measured, np.nan),
+        observed=axial_array(measured.observed, measured, False),
+        tissue=axial_array(measured.tissue, measured, False),
         lattice="square",
     )
+
+
+def axial_array(array: np.ndarray, measured: Measured, blank: float | bool) -> np.ndarray:
+    """Lay an array out as `on_axial_grid` lays out its section.
+
+    Args:
+        array: `(..., y, x)`, on the grid of `measured`.
+        measured: A section on a hexagonal lattice; for any other the array is returned as it is.
+        blank: Value of positions that the grid does not have.
+    """
+    return to_axial(array, blank, measured.stride) if measured.lattice == "hexagonal" else array

@@ -178,9 +178,10 @@ def _trust(run: Run, network: CDCIN, measured: Measured, folds: Sequence[Fold]) 
     config = run.config
     if config.training.trust is not None:
         return config.training.trust
-    if not folds or (fill := folds[0].fill) is None:
-        return 1.0 if config.network.fill != "krige" else 0.0
-    hidden = folds[0].hidden
+    if config.network.fill != "krige":
+        return 1.0
+    fill, hidden = folds[0].fill, folds[0].hidden
+    assert fill is not None, "with fill krige every fold was kriged"
     guess = impute_section(_imputer(run, network), without(measured, hidden), config.imputation, fill=fill)
     return proven_trust(guess, fill, measured, hidden)
 

@@ -11,10 +11,10 @@ import torch
 
 from s2s.contracts.run import TrainingConfig
 from s2s.kriging.folds import Fold
-from s2s.lattice.geometry import SYMMETRIES, to_axial, turn
-from s2s.lattice.measured import Measured, on_axial_grid
+from s2s.lattice.geometry import SYMMETRIES, turn
+from s2s.lattice.measured import Measured, axial_array, on_axial_grid
 from s2s.network.batch import TermBatch
-from s2s.streaming.windows import draw_windows, window_places
+from s2s.streaming.windows import draw_windows, tissue_share, window_places
 
 
 class FoldWindows:
@@ -36,8 +36,7 @@ class FoldWindows:
         frame = [(0, max(0, window - side)) for side in axial.tissue.shape]
 
         def lay(array: np.ndarray) -> np.ndarray:
-            sheared = to_axial(array, 0, measured.stride) if measured.lattice == "hexagonal" else array
-            return np.pad(sheared, [(0, 0)] * (array.ndim - 2) + frame)
+            return np.pad(axial_array(array, measured, 0), [(0, 0)] * (array.ndim - 2) + frame)
 
         scale = np.float32(expression_scale)
         self._tissue = np.pad(axial.tissue, frame)
@@ -46,7 +45,8 @@ class FoldWindows:
         self._hidden = [lay(fold.hidden) for fold in folds]
         self._fills = [lay(np.where(measured.tissue, fold.fill, np.float32(0)) / scale) for fold in folds if fold.fill is not None]
         assert len(self._fills) == len(folds) > 0, "expected folds that were kriged"
-        self._places = _places(self._tissue, window, training.min_tissue)
+        most = tissue_share(self._tissue, window).max()
+        self._places = window_places(self._tissue, window, min(training.min_tissue, 0.9 * most), spacing=1)
 
     def term(self, rng: np.random.Generator, batch: int) -> TermBatch:
         """Draw windows uniformly over folds, genes, places and symmetries.
@@ -74,9 +74,3 @@ class FoldWindows:
             loss_scale=self._scale,
             start=start,
         )
-
-
-def _places(tissue: np.ndarray, window: int, min_tissue: float) -> np.ndarray:
-    sums = np.pad(tissue.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    most = (sums[window:, window:] - sums[:-window, window:] - sums[window:, :-window] + sums[:-window, :-window]).max() / window**2
-    return window_places(tissue, window, min(min_tissue, 0.9 * most), spacing=1)

@@ -7,7 +7,7 @@ worker can compute any step; the price is that an epoch is a statistical notion,
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float64, Int
 
 from s2s.errors import InputError
 from s2s.lattice.geometry import NUM_SYMMETRIES
@@ -49,14 +49,25 @@ def window_places(tissue: Bool[np.ndarray, "y x"], side: int, min_tissue: float,
         raise InputError(
             f"expected a section of at least {what} for training.window {spacing * side}, got {tissue.shape[0]} x {tissue.shape[1]}; {hint}"
         )
-    sums = np.pad(tissue.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    share = (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
+    share = tissue_share(tissue, side)
     if not (share >= min_tissue).any():
         raise InputError(
             f"expected a window of {what} with a tissue fraction of {min_tissue:g}, "
             f"the best has {np.floor(100 * share.max()) / 100:g}; lower training.min_tissue or training.window"
         )
     return np.argwhere(share >= min_tissue)
+
+
+def tissue_share(tissue: Bool[np.ndarray, "y x"], side: int) -> Float64[np.ndarray, "corner_y corner_x"]:
+    """Share of tissue in every window, by its corner.
+
+    Args:
+        tissue: At least one window large.
+        side: Of the window, in positions.
+    """
+    sums = np.pad(tissue.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    share: np.ndarray = (sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]) / side**2
+    return share
 
 
 def draw_windows(rng: np.random.Generator, num_genes: int, places: Int[np.ndarray, "place 2"], batch: int) -> Windows:

@@ -17,11 +17,10 @@ from jaxtyping import Float64
 from scipy import linalg
 from scipy.spatial.distance import cdist
 
+from s2s.kriging.factors import FLAT
+
 TARGET_BLOCK = 4096
 """Positions estimated at once: bounds the covariance between positions and observed bins."""
-
-FLAT = 1e-6
-"""A field whose standard deviation is below this, in its own unit, is constant."""
 
 Points = Float64[np.ndarray, "bin 2"]
 Fields = Float64[np.ndarray, "bin field"]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from s2s.evaluation.baselines.gaussian_process import CANDIDATES, FLAT, Candidates, Fields, Points, fit_fields
-from s2s.kriging.factors import leading_factors
+from s2s.evaluation.baselines.gaussian_process import CANDIDATES, Candidates, Fields, Points, fit_fields
+from s2s.kriging.factors import FLAT, leading_factors
 from s2s.kriging.regions import regions
-from s2s.kriging.section import observed_values, on_grid, points_of, spread
+from s2s.kriging.section import observed_values, on_grid, place_on_grid, points_of
 from s2s.lattice.measured import Measured
 from s2s.lattice.prediction import Prediction
 
@@ -61,7 +61,7 @@ class Kriging:
             fitted = fit_fields(values[bins], points[bins], self.candidates)
             means[part] = fitted.means(targets[part])
             deviations[part] = np.sqrt(fitted.variances(targets[part]))
-        std = spread(deviations, values.std(axis=0), measured)
+        std = place_on_grid(deviations, values.std(axis=0), measured)
         std[:, measured.observed] = 0
         return Prediction(mean=on_grid(means, values.mean(axis=0), measured), std=std)
 
