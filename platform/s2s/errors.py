@@ -44,5 +44,13 @@ class TrainingError(S2SError, ArithmeticError):
     """A training cannot go on: its loss is not finite."""
 
 
+class LeaseError(S2SError, RuntimeError):
+    """Another process works on this run, has taken it over, or has finished it."""
+
+
+class PreemptedError(S2SError, InterruptedError):
+    """The machine is being taken back; the work goes on elsewhere."""
+
+
 class StackError(S2SError, RuntimeError):
     """A part of the local stack is missing, did not start or does not answer."""

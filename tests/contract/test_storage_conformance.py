@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,8 +32,9 @@ from s2s.storage.arrays import ArrayReader
 from s2s.storage.bucket import ensure_bucket
 from s2s.storage.checkpoints import read_checkpoint, write_checkpoint
 from s2s.storage.commits import find_commit
+from s2s.storage.ledger import Ledger
 from s2s.storage.location import bytes_store, join, open_store, parse
-from s2s.storage.objects import delete_prefix, exists, list_names, read_bytes, write_bytes
+from s2s.storage.objects import delete_prefix, exists, list_below, list_names, read_bytes, write_bytes
 from s2s.storage.photographs import open_photographs, write_photographs
 from s2s.storage.sections import Masks, NewSection, Window, commit_section, list_sections, open_section
 
@@ -608,3 +610,24 @@ class TestFaultsOfS3:
         finally:
             for record in records:
                 stop(record)
+
+
+def test_of_many_who_take_a_run_at_once_one_holds_it(place: Place) -> None:
+    ledger = Ledger(root=place.uri("race"), settings=place.settings)
+    key = secrets.token_hex(8)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        leases = [lease for lease in pool.map(lambda _: ledger.take(key, lease_s=60), range(8)) if lease is not None]
+    assert [lease.token for lease in leases] == [1]
+    assert ledger.commit(leases[0]) == ledger.find_commit(key)
+    assert ledger.survey().commits == {key}
+    ledger.forget(key)
+    assert (ledger.survey().commits, ledger.find_commit(key)) == (frozenset(), None)
+
+
+def test_all_objects_below_a_prefix_are_listed_by_their_paths(place: Place) -> None:
+    for name in ("a", "b/c", "b/d/e"):
+        write_bytes(place.uri("tree", name), b"x", place.settings)
+    write_bytes(place.uri("tree-beside", "f"), b"x", place.settings)
+    assert list_below(place.uri("tree"), place.settings) == ["a", "b/c", "b/d/e"]
+    assert list_below(place.uri("tree", "b"), place.settings) == ["c", "d/e"]
+    assert list_below(place.uri("nothing"), place.settings) == []

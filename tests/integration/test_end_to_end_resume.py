@@ -39,7 +39,7 @@ class Result:
     @staticmethod
     def of(report: RunReport, settings: Settings) -> "Result":
         scores = tuple(tuple(row.model_dump(exclude={"seconds"}).values()) for row in report.scores)
-        weights = read_bytes(join(settings.root, "runs", report.run_key, "weights.safetensors"), settings)
+        weights = read_bytes(join(report.folder, "weights.safetensors"), settings)
         return Result(weights=weights, best_step=report.best_step, validation_error=report.validation_error, scores=scores)
 
 
@@ -62,13 +62,14 @@ def finish(process: "subprocess.Popen[str]") -> str:
 
 
 def wait_for_checkpoint(settings: Settings, known: set[str], process: "subprocess.Popen[str]") -> str:
-    """The folder of a run that is not among those known, as soon as it has a checkpoint."""
+    """The folder of the first attempt at a run that is not among those known, as soon as it has a checkpoint."""
     runs, deadline = join(settings.root, "runs"), time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "the training ended before anyone disturbed it"
         for name in set(list_names(runs, settings)) - known:
-            if exists(join(runs, name, "checkpoint.safetensors"), settings):
-                return join(runs, name)
+            for attempt in list_names(join(runs, name), settings):
+                if exists(join(runs, name, attempt, "checkpoint.safetensors"), settings):
+                    return join(runs, name, attempt)
         time.sleep(0.02)
     raise AssertionError("no checkpoint in two minutes")
 
@@ -87,7 +88,7 @@ def recorded(settings: Settings, run: str) -> list[tuple[str, int]]:
     """Status and first step of every MLflow run of a training, in the order of their start."""
     client = connect(settings).client
     experiment = client.get_experiment_by_name("end to end").experiment_id
-    runs = client.search_runs([experiment], f"tags.run_key = '{run.rpartition('/')[2]}'", order_by=["attributes.start_time ASC"])
+    runs = client.search_runs([experiment], f"tags.run_key = '{run.split('/')[-2]}'", order_by=["attributes.start_time ASC"])
     curves = [(run.info.status, client.get_metric_history(run.info.run_id, "train/loss")) for run in runs]
     return [(status, min(point.step for point in curve)) for status, curve in curves]
 
@@ -108,6 +109,7 @@ def test_a_killed_local_training_goes_on_where_it_was(
     assert Result.of(report, settings) == undisturbed
     assert report.steps == NUM_STEPS
     assert recorded(settings, run) == [("KILLED", 1), ("FINISHED", step + 1)]
+    assert list_names(run.rpartition("/")[0], settings) == [report.folder.rpartition("/")[2]], "the dead attempt was swept away"
 
 
 @pytest.fixture

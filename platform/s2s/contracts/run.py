@@ -256,4 +256,5 @@ class RunReport(Document):
     mlflow_run_id: str | None = Field(None, description="absent while the records wait for an MLflow server")
     model_name: str | None = None
     model_version: str | None = Field(None, description="absent while the registration waits for an MLflow server")
-    artifacts: dict[str, str] = Field(default_factory=dict, description="name -> URI")
+    folder: str = Field("", description="URI of everything the run left: files, release, checkpoint")
+    artifacts: dict[str, str] = Field(default_factory=dict, description="name -> URI of figures and tables in that folder")

@@ -80,7 +80,7 @@ def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -
     known = hide_in_turn(measured, parts, config.network, lambda done, total: run.on_progress("hide samples", done, total))
     folds = known.folds
     state = new_state(CDCIN(config.network, torch.Generator().manual_seed(config.seed)), config.training, device)
-    if (saved := read_checkpoint(run.checkpoint, run.settings)) is not None:
+    if saved := next(filter(None, (read_checkpoint(uri, run.settings) for uri in run.checkpoints)), None):
         tensors, scalars = saved
         state.restore({name: torch.from_numpy(array) for name, array in tensors.items()}, scalars)
     stream = BatchStream(
@@ -187,5 +187,5 @@ def _trust(run: Run, network: CDCIN, measured: Measured, folds: Sequence[Fold]) 
 
 
 def _save(run: Run, state: TrainState) -> str:
-    write_checkpoint(run.checkpoint, state.tensors(), state.scalars(), run.settings)
-    return run.checkpoint
+    write_checkpoint(run.checkpoints[0], state.tensors(), state.scalars(), run.settings)
+    return run.checkpoints[0]

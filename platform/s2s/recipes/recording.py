@@ -20,7 +20,7 @@ from s2s.recipes.fitting import Fitted
 from s2s.recipes.judging import Judgement
 from s2s.recipes.release import make_release
 from s2s.recipes.run import Run
-from s2s.tracking.recording import MLflowTracker, closing, open_tracker
+from s2s.tracking.recording import MLflowTracker, RunTracker, closing, open_tracker
 from s2s.tracking.registry import Candidate, register
 from s2s.tracking.replay import replay
 
@@ -78,7 +78,7 @@ class Outcome:
     judgement: Judgement
 
 
-def record(run: Run, tracker: MLflowTracker, outcome: Outcome) -> dict[str, str]:
+def record(run: Run, tracker: RunTracker, outcome: Outcome) -> dict[str, str]:
     """Record figures, tables and final metrics.
 
     Args:
@@ -110,7 +110,7 @@ def record(run: Run, tracker: MLflowTracker, outcome: Outcome) -> dict[str, str]
     return {name: run.write(name, data) for name, data in files.items()}
 
 
-def publish(run: Run, tracker: MLflowTracker, outcome: Outcome) -> Release:
+def publish(run: Run, tracker: RunTracker, outcome: Outcome) -> Release:
     """Hand the network in as a candidate of its tissue.
 
     Args:

@@ -1,5 +1,8 @@
 """What one run is: its configuration, its inputs, its key, and the folder that everything it leaves behind goes to.
 
+    runs/<key>/attempt-000001-.../    what one attempt left: checkpoint, figures, tables, release, report
+    ledger/commits/<key>.json         which attempt is the result (`storage/ledger.py`)
+
 Decision: the key is a hash of code version, resolved configuration, data and seed, so the same command finds its own
 checkpoint and its own report; what does not change a result (resources, names in MLflow) is left out of the hash.
 """
@@ -11,9 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from s2s import __version__
+from s2s.contracts.ledger import Lease
 from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings
-from s2s.errors import MissingError
+from s2s.storage.ledger import Ledger
 from s2s.storage.location import join
 from s2s.storage.objects import read_bytes, write_bytes
 from s2s.storage.photographs import Photographs
@@ -57,6 +61,7 @@ class Run:
         photographs: Open, or None.
         on_progress: Told what is going on.
         place: Where its folder lies, below the root.
+        lease: Of the attempt that works on it; None where nobody else could.
     """
 
     config: RunConfig
@@ -65,6 +70,7 @@ class Run:
     photographs: Photographs | None
     on_progress: Progress
     place: str = "runs"
+    lease: Lease | None = None
 
     @property
     def key(self) -> str:
@@ -82,28 +88,38 @@ class Run:
         return replace(self, place=place)
 
     @property
-    def folder(self) -> str:
-        """URI of the run's folder: checkpoint, report, figures, tables."""
+    def place_uri(self) -> str:
+        """URI below which all attempts at the run lie."""
         return join(self.settings.root, self.place, self.key)
 
     @property
-    def checkpoint(self) -> str:
-        """URI of the run's only checkpoint, replaced atomically."""
-        return join(self.folder, "checkpoint.safetensors")
+    def folder(self) -> str:
+        """URI of the folder of this attempt: checkpoint, report, figures, tables."""
+        return join(self.place_uri, self.lease.attempt) if self.lease else self.place_uri
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """URIs of checkpoints to go on from, in this order: this attempt's, the only one it writes, then earlier attempts'."""
+        earlier = self.lease.predecessors if self.lease else ()
+        return tuple(join(folder, "checkpoint.safetensors") for folder in (self.folder, *(join(self.place_uri, name) for name in earlier)))
 
     def finished(self) -> RunReport | None:
         """Give the report when this very run has been done before.
 
         Reads:
-            `report.json` in the run's folder.
+            The commit of the run, then `report.json` of the attempt that it names.
         """
-        try:
-            return RunReport.model_validate_json(read_bytes(join(self.folder, "report.json"), self.settings))
-        except MissingError:
+        if (commit := ledger_of(self.settings).find_commit(self.key)) is None:
             return None
+        return RunReport.model_validate_json(read_bytes(join(self.place_uri, commit.attempt, "report.json"), self.settings))
 
     def write(self, name: str, data: bytes) -> str:
         """Put a file into the run's folder and give its URI."""
         uri = join(self.folder, name)
         write_bytes(uri, data, self.settings)
         return uri
+
+
+def ledger_of(settings: Settings, holder: str = "unknown") -> Ledger:
+    """The ledger of the atlas that the settings name."""
+    return Ledger(root=settings.root, settings=settings, holder=holder)

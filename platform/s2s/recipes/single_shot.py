@@ -12,15 +12,16 @@ from s2s import __version__
 from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings
 from s2s.imputation.predict import predict_section
+from s2s.recipes.attempt import Launch, attempting, commit
 from s2s.recipes.fitting import fit
 from s2s.recipes.judging import Judgement, judge
-from s2s.recipes.recording import Outcome, open_run_tracker, publish, record
+from s2s.recipes.recording import Outcome, publish, record
 from s2s.recipes.run import FINISHED_BEFORE, Progress, silent
 from s2s.recipes.sources import open_run
 from s2s.streaming.sections import measure_with_truth
 
 
-def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = silent) -> RunReport:
+def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = silent, launch: Launch = Launch()) -> RunReport:
     """Train on one section, impute it, score it, log it, register it.
 
     A run that was interrupted continues from its checkpoint; one that was finished before gives its report at once.
@@ -29,6 +30,7 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
         config: Resolved from a YAML.
         settings: Where S3 and MLflow are, or `--local`.
         on_progress: Told what is going on.
+        launch: Whether to take the run from others, and where it is recorded.
 
     Returns:
         What was done, where it lies and how good it is.
@@ -52,43 +54,44 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
     if (report := run.finished()) is not None:
         on_progress(FINISHED_BEFORE, 1, 1)
         return report
-    measured, truth = measure_with_truth(run.section, config.sampling, config.genes)
+    with attempting(run, launch) as run:
+        measured, truth = measure_with_truth(run.section, config.sampling, config.genes)
 
-    with open_run_tracker(run) as tracker:
-        # Learn sparser -> sparse on the section, beside photographs; choose the best step on hidden measured positions.
-        fitted = fit(run, measured, truth, tracker)
+        with launch.open_tracker(run) as tracker:
+            # Learn sparser -> sparse on the section, beside photographs; choose the best step on hidden measured positions.
+            fitted = fit(run, measured, truth, tracker)
 
-        # Sparse -> dense: every position of the section, measured ones exactly kept, with how far off each may be.
-        imputed = predict_section(fitted.imputer, measured, fitted.known, config.imputation, on_progress)
+            # Sparse -> dense: every position of the section, measured ones exactly kept, with how far off each may be.
+            imputed = predict_section(fitted.imputer, measured, fitted.known, config.imputation, run.on_progress)
 
-        # Judge it on the positions nobody has seen, beside the classical methods.
-        judgement = judge(run, measured, truth, imputed.prediction, time.monotonic() - started) if truth else Judgement()
+            # Judge it on the positions nobody has seen, beside the classical methods.
+            judgement = judge(run, measured, truth, imputed.prediction, time.monotonic() - started) if truth else Judgement()
 
-        # Keep what was learnt: figures and tables, then the network as a candidate of its tissue.
-        outcome = Outcome(measured=measured, truth=truth, imputed=imputed, fitted=fitted, judgement=judgement)
-        artifacts = record(run, tracker, outcome)
-        if config.tracking.register_model:
-            publish(run, tracker, outcome)
+            # Keep what was learnt: figures and tables, then the network as a candidate of its tissue.
+            outcome = Outcome(measured=measured, truth=truth, imputed=imputed, fitted=fitted, judgement=judgement)
+            artifacts = record(run, tracker, outcome)
+            if config.tracking.register_model:
+                publish(run, tracker, outcome)
 
-    report = RunReport(
-        run_key=run.key,
-        config=config,
-        section_uri=run.section.uri,
-        data_sha256=run.section.meta.data_sha256,
-        code_version=__version__,
-        is_leaky=config.sampling.mode == "paper",
-        steps=fitted.steps,
-        best_step=fitted.best_step,
-        validation_error=fitted.validation_error,
-        trust=fitted.imputer.trust,
-        scores=judgement.rows,
-        seconds=time.monotonic() - started,
-        peak_memory_bytes=fitted.peak_memory_bytes,
-        device=fitted.device,
-        mlflow_run_id=tracker.receipt.run_id,
-        model_name=tracker.receipt.model_name,
-        model_version=tracker.receipt.model_version,
-        artifacts=artifacts,
-    )
-    run.write("report.json", report.model_dump_json(indent=2).encode())
-    return report
+        report = RunReport(
+            run_key=run.key,
+            config=config,
+            section_uri=run.section.uri,
+            data_sha256=run.section.meta.data_sha256,
+            code_version=__version__,
+            is_leaky=config.sampling.mode == "paper",
+            steps=fitted.steps,
+            best_step=fitted.best_step,
+            validation_error=fitted.validation_error,
+            trust=fitted.imputer.trust,
+            scores=judgement.rows,
+            seconds=time.monotonic() - started,
+            peak_memory_bytes=fitted.peak_memory_bytes,
+            device=fitted.device,
+            mlflow_run_id=tracker.receipt.run_id,
+            model_name=tracker.receipt.model_name,
+            model_version=tracker.receipt.model_version,
+            folder=run.folder,
+            artifacts=artifacts,
+        )
+        return commit(run, report)

@@ -11,7 +11,7 @@ from s2s.ingest.photographs import BUNDLED, PhotographSource, store_photographs
 from s2s.ingest.readers import file_sha256, read_section
 from s2s.ingest.store import store_section
 from s2s.ingest.synthetic import make_synthetic, synthetic_sha256
-from s2s.recipes.run import Progress, Run
+from s2s.recipes.run import Progress, Run, ledger_of
 from s2s.storage.location import join
 from s2s.storage.objects import delete_prefix
 from s2s.storage.photographs import Photographs, open_photographs
@@ -34,12 +34,14 @@ def open_run(config: RunConfig, settings: Settings, on_progress: Progress) -> Ru
 
 
 def forget_run(config: RunConfig, settings: Settings, on_progress: Progress) -> None:
-    """Delete the checkpoint, report and files of a run, so that it starts anew; MLflow keeps what it has.
+    """Delete the commit, checkpoint, report and files of a run, so that it starts anew; MLflow keeps what it has.
 
     Raises:
         MissingError: no such file, section or photographs.
     """
-    delete_prefix(open_run(config, settings, on_progress).folder, settings)
+    run = open_run(config, settings, on_progress)
+    ledger_of(settings).forget(run.key)
+    delete_prefix(run.folder, settings)
 
 
 def open_source(source: str | SectionSource | SyntheticTissue, settings: Settings, on_progress: Progress) -> Section:

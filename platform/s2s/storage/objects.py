@@ -87,6 +87,32 @@ def list_names(uri: str, settings: Settings) -> list[str]:
     return sorted(path.rpartition("/")[2] for path in paths)
 
 
+def list_below(uri: str, settings: Settings) -> list[str]:
+    """Paths of all objects below a prefix, relative to it, sorted; none where there is nothing.
+
+    Raises:
+        StorageError: the store refused or does not answer.
+    """
+    place = parse(uri)
+    with translated(uri, settings):
+        try:
+            pages = list(obstore.list(bytes_store(place, settings), f"{place.key}/" if place.key else None))
+        except FileNotFoundError:
+            return []
+        return sorted(item["path"].removeprefix(f"{place.key}/") for page in pages for item in page)
+
+
+def delete_object(uri: str, settings: Settings) -> None:
+    """Delete one object; nothing there is no error.
+
+    Raises:
+        StorageError: the store refused or does not answer.
+    """
+    place = _keyed(uri)
+    with translated(uri, settings), suppress(FileNotFoundError):
+        obstore.delete(bytes_store(place, settings), place.key)
+
+
 def delete_prefix(uri: str, settings: Settings) -> None:
     """Delete every object below a prefix; nothing there is no error.
 

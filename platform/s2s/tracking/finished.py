@@ -7,9 +7,12 @@ that they appear on it together, at the end.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+
 from s2s.contracts.settings import Settings
-from s2s.tracking.records import CloseRecord, MetricsRecord, ParamsRecord
-from s2s.tracking.spool import create_spool, now_ms
+from s2s.errors import InputError
+from s2s.tracking.records import RECORD, CloseRecord, MetricsRecord, ParamsRecord, Record
+from s2s.tracking.spool import create_spool, is_waiting, now_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +24,16 @@ class FinishedRun:
         tags: Of the run; those of `MLflowTracker.parent_tags` put it below another.
         params: Settings.
         metrics: Numbers, finite ones.
+        journal: What a `Journal` gave, its end included; after `params` and `metrics`.
+        id: 32 hexadecimal digits; the same id again becomes the same MLflow run. A new one when absent.
     """
 
     name: str
     tags: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    journal: bytes = b""
+    id: str | None = None
 
 
 def spool_finished_run(settings: Settings, experiment: str, run: FinishedRun) -> None:
@@ -37,15 +44,29 @@ def spool_finished_run(settings: Settings, experiment: str, run: FinishedRun) ->
         experiment: MLflow experiment, made if it is missing.
         run: What to record.
 
+    Raises:
+        InputError: the journal is not one of this version.
+
     Writes:
-        `$S2S_HOME/spool/<id>/`.
+        `$S2S_HOME/spool/<id>/`, unless it waits there already.
     """
-    spool = create_spool(settings.home, experiment=experiment, run_name=run.name, tags=run.tags, is_local=settings.is_local)
+    told = _read(run)
+    if run.id is not None and is_waiting(settings.home, run.id):
+        return
+    spool = create_spool(settings.home, experiment=experiment, run_name=run.name, tags=run.tags, is_local=settings.is_local, id_=run.id)
     try:
         if run.params:
             spool.append(ParamsRecord(values=dict(run.params)))
         if run.metrics:
             spool.append(MetricsRecord(at_ms=now_ms(), step=0, values=dict(run.metrics)))
-        spool.append(CloseRecord(at_ms=now_ms(), status="finished"))
+        for record in told or [CloseRecord(at_ms=now_ms(), status="finished")]:
+            spool.append(record)
     finally:
         spool.release()
+
+
+def _read(run: FinishedRun) -> list[Record]:
+    try:
+        return [RECORD.validate_json(line) for line in run.journal.splitlines()]
+    except ValidationError as error:
+        raise InputError(f"expected the journal of run {run.name}, a record of this version per line: {error}") from None

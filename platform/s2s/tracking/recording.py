@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -37,6 +38,17 @@ class Receipt(Part):
     model_name: str | None
     model_version: str | None
     is_complete: bool
+
+
+class RunTracker(Tracker, Protocol):
+    """A tracker of a training run, which also takes the model, and tells what a server has confirmed."""
+
+    @property
+    def receipt(self) -> Receipt:
+        """What the server has confirmed."""
+
+    def model(self, name: str, write: Callable[[Path], None]) -> None:
+        """Record a model; `write` makes its folder."""
 
 
 class MLflowTracker:

@@ -9,7 +9,7 @@ from pydantic import Field
 from s2s.contracts.document import Part
 from s2s.contracts.settings import Settings
 from s2s.tracking.packaging import Candidate, write_model
-from s2s.tracking.recording import MLflowTracker
+from s2s.tracking.recording import RunTracker
 from s2s.tracking.registration import GATE_TAG
 from s2s.tracking.server import Server, connect
 from s2s.tracking.vendor import ModelVersion, vendor_errors
@@ -49,7 +49,7 @@ class ModelSummary(Part):
     versions: tuple[VersionSummary, ...]
 
 
-def register(tracker: MLflowTracker, candidate: Candidate) -> None:
+def register(tracker: RunTracker, candidate: Candidate) -> None:
     """Hand in a candidate as the next version of its tissue's model.
 
     Args:

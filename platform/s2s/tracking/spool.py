@@ -137,14 +137,19 @@ class Spool:
         self._lock.close()
 
 
-def create_spool(home: Path, *, experiment: str, run_name: str, tags: Mapping[str, str], is_local: bool) -> Spool:
-    """Make and own the spool of a new run.
+def is_waiting(home: Path, spool_id: str) -> bool:
+    """Whether the spool of a run is there, live or left over."""
+    return (home / "spool" / spool_id).is_dir()
+
+
+def create_spool(home: Path, *, experiment: str, run_name: str, tags: Mapping[str, str], is_local: bool, id_: str | None = None) -> Spool:
+    """Make and own the spool of a run; a new run where no id is given.
 
     Writes:
         `<home>/spool/<id>/`, visible to replay only once it is locked.
     """
     header = SpoolHeader(
-        id=uuid.uuid4().hex, experiment=experiment, run_name=run_name, tags=dict(tags), is_local=is_local, started_ms=now_ms()
+        id=id_ or uuid.uuid4().hex, experiment=experiment, run_name=run_name, tags=dict(tags), is_local=is_local, started_ms=now_ms()
     )
     root = home / "spool"
     new = root / (NEW + header.id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from s2s.contracts.run import TrainingConfig
-from s2s.errors import TrainingError
+from s2s.errors import PreemptedError, TrainingError
 from s2s.network import CDCIN, Batch
 from s2s.training.state import TrainState
 from s2s.training.step import Device, to_device, train_step
@@ -55,6 +55,7 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
 
     Raises:
         TrainingError: the loss is not finite; names the step and the last good checkpoint.
+        PreemptedError: whoever is told the progress asks to stop; the state is saved.
     """
     clock = _Clock(spent=state.seconds)
     checkpoint, saved_at = f"the one it continued from, of step {state.step}" if state.step else "none", clock.seconds()
@@ -74,12 +75,16 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
             )
         state.step += 1
         callbacks.log({f"train/{name}": value for name, value in losses.items()}, state.step)
-        callbacks.progress(state.step, training.max_steps, losses["loss"])
         if callbacks.validate is not None and (state.step % training.validate_every == 0 or state.step == training.max_steps):
             error = callbacks.validate(state.network)
             state.keep_best(error)
             callbacks.log({"validation/error": error}, state.step)
         state.seconds = clock.seconds()
+        try:
+            callbacks.progress(state.step, training.max_steps, losses["loss"])
+        except PreemptedError:
+            callbacks.save(state)
+            raise
         if state.seconds - saved_at >= training.checkpoint_every_s:
             checkpoint, saved_at = callbacks.save(state), clock.seconds()
     callbacks.save(state)

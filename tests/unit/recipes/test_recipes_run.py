@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from s2s.contracts.photographs import PhotographsMeta
-from s2s.contracts.run import RunReport
 from s2s.storage.objects import list_names, read_bytes
 from s2s.storage.photographs import Photographs, open_photographs, write_photographs
 
@@ -24,7 +23,7 @@ def test_the_key_is_stable_and_short(make_run):
     assert first.key == second.key
     assert re.fullmatch(r"[0-9a-f]{16}", first.key)
     assert first.folder == f"{first.settings.root}/runs/{first.key}"
-    assert first.checkpoint == f"{first.folder}/checkpoint.safetensors"
+    assert first.checkpoints == (f"{first.folder}/checkpoint.safetensors",)
 
 
 @pytest.mark.parametrize(
@@ -77,23 +76,6 @@ def test_a_corrected_contract_of_the_same_arrays_is_a_new_run(make_run, make_sec
 
 def test_another_name_of_the_same_section_is_the_same_run(make_run, make_section):
     assert make_run(make_section(id="renamed")).key == make_run().key
-
-
-def report_of(run) -> RunReport:
-    return RunReport(
-        run_key=run.key, config=run.config, section_uri=run.section.uri, data_sha256=run.section.meta.data_sha256, code_version="0",
-        is_leaky=False, steps=6, best_step=4, validation_error=0.5, scores=(), seconds=1.5, peak_memory_bytes=1, device="cpu float32",
-    )  # fmt: skip
-
-
-def test_a_run_is_finished_once_its_report_lies_in_its_folder(make_run):
-    run = make_run()
-    assert run.finished() is None
-    report = report_of(run)
-    uri = run.write("report.json", report.model_dump_json().encode())
-    assert uri == f"{run.folder}/report.json"
-    assert run.finished() == make_run(name="another-name").finished() == report
-    assert make_run(seed=1).finished() is None
 
 
 def test_files_of_a_run_are_replaced_in_its_folder(make_run):
