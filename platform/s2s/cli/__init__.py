@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from s2s import __version__, errors, logs
+from s2s.cli import atlas as atlas_verbs
 from s2s.cli import ingest as ingest_verbs
 from s2s.cli import stack as stack_verbs
 from s2s.cli.benchmark import benchmark
@@ -41,6 +42,7 @@ app.command("train")(train)
 app.command("impute")(impute)
 app.command("score")(score)
 app.command("benchmark")(benchmark)
+app.add_typer(atlas_verbs.app, name="atlas")
 app.command("models")(models)
 app.add_typer(stack_verbs.app, name="stack")
 app.command("doctor")(doctor)

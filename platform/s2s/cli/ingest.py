@@ -17,6 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Put sections and photographs into 
 
 To = Annotated[str | None, typer.Option("--to", metavar="URI", help="Where to store; by default below the atlas, named by its id.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Take the place of what is there under this id.")]
+Donor = Annotated[str | None, typer.Option("--donor", help="Who the tissue is from: sections of one donor never judge each other.")]
 Licence = Annotated[str, typer.Option("--licence", help="Licence of the source, kept with the data.")]
 
 
@@ -49,6 +50,7 @@ def section(
     layer: Annotated[str | None, typer.Option(help="AnnData layer that holds the values; X when absent.")] = None,
     columns: Annotated[str, typer.Option(help="Column names of x, y and gene in a transcript table.")] = "x,y,gene",
     licence: Licence = "unknown",
+    donor: Donor = None,
     to: To = None,
     replace: Replace = False,
     local: Local = False,
@@ -74,6 +76,7 @@ def section(
         "layer": layer,
         "columns": tuple(name.strip() for name in columns.split(",")),
         "licence": licence,
+        "donor": donor,
     }
     source = validate(SectionSource, options, where="the set of options")
     settings, uri = _destination("sections", source.id, to, is_local=local)

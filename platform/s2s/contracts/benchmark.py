@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag, model_validator
 
 from s2s.contracts.document import Document, Part
-from s2s.contracts.run import GeneConfig, Resources, RunConfig, ScoreRow, SectionSource, Uri
+from s2s.contracts.run import GeneConfig, Resources, RunConfig, ScoreRow, Uri
 from s2s.contracts.section import SectionId
-from s2s.contracts.synthetic import SyntheticTissue
+from s2s.contracts.sources import AnySource, label_of
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.,+()/-]{0,59}$")]
 PhaseStep = Annotated[int, Field(ge=0, le=1)]
@@ -22,34 +22,20 @@ ALL_PHASES: tuple[Phase, ...] = ((0, 0), (0, 1), (1, 0), (1, 1))
 KEY = r"^[0-9a-f]{16}$"
 
 
-def _kind_of_section(value: object) -> str:
-    if isinstance(value, SyntheticTissue):
-        return "SyntheticTissue"
-    if isinstance(value, dict):
-        return "SectionSource" if {"file", "reader"} & value.keys() else "SyntheticTissue"
-    return "SectionSource" if isinstance(value, SectionSource) else "text"
-
-
 def _kind_of_method(value: object) -> str:
     return "NetworkMethod" if isinstance(value, dict | NetworkMethod) else "text"
-
-
-BenchmarkSource = Annotated[
-    Annotated[Uri, Tag("text")] | Annotated[SectionSource, Tag("SectionSource")] | Annotated[SyntheticTissue, Tag("SyntheticTissue")],
-    Discriminator(_kind_of_section),
-]
 
 
 class BenchmarkSection(Part):
     """One section of a benchmark."""
 
-    section: BenchmarkSource = Field(description="URI or id of an ingested section, a file with how to read it, or what synthetic to make")
+    section: AnySource = Field(description="URI or id of an ingested section, a file with how to read it, or what synthetic to make")
     genes: GeneConfig = Field(GeneConfig(), description="which of its genes are imputed and scored")
 
     @property
     def label(self) -> str:
         """Name of the section in tables: its id."""
-        return self.section.rstrip("/").rpartition("/")[2] if isinstance(self.section, str) else self.section.id
+        return label_of(self.section)
 
 
 class NetworkMethod(Part):

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from s2s.contracts.atlas import AtlasConfig
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, NetworkMethod
 from s2s.contracts.run import GeneConfig, RunConfig
 from s2s.errors import ConfigError, MissingError
@@ -39,6 +40,9 @@ def load_run_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
     return validate(RunConfig, tree, where=str(path))
 
 
+FILLED_IN_BY_ATLAS = ("kind", "version", "name", "preset", "section", "seed", "resources", "tracking")
+"""Keys of a run that an atlas fills in itself."""
+
 VARIED = ("kind", "version", "name", "preset", "section", "genes", "seed", "tracking", "sampling.phase")
 """Keys of a run that a benchmark fills in itself."""
 
@@ -65,6 +69,49 @@ def load_benchmark_config(path: Path, overrides: Iterable[str] = ()) -> Benchmar
     return config
 
 
+def load_atlas_config(path: Path, overrides: Iterable[str] = ()) -> AtlasConfig:
+    """Resolve an atlas's YAML: the file, then `a.b=value` overrides in order.
+
+    Args:
+        path: The YAML file.
+        overrides: Each `dotted.key=value`; the value is read as YAML.
+
+    Raises:
+        MissingError: no such file or preset.
+        ConfigError: not YAML, an unknown key (the nearest valid one is named) or a value out of range, in the atlas or in what
+            its preset and `set` add up to.
+
+    Reads:
+        `path`, and the preset that it names.
+    """
+    config = validate(AtlasConfig, merge(read_yaml(path), parse_overrides(overrides)), where=str(path))
+    _refuse_filled_in(config.set, FILLED_IN_BY_ATLAS, f"the set of {path}", "atlas")
+    atlas_run_config(config, "any", 0)
+    return config
+
+
+def atlas_run_config(config: AtlasConfig, section: str, seed: int) -> RunConfig:
+    """Resolve one run of an atlas: preset, `set`, then section and seed.
+
+    Raises:
+        MissingError: no such preset.
+        ConfigError: an unknown key or a value out of range.
+    """
+    tree: Tree = {} if config.preset is None else read_preset(config.preset)
+    name = section.rstrip("/").rpartition("/")[2]
+    given: Tree = {
+        "kind": "run",
+        "version": 1,
+        "name": name if config.seeds == (0,) else f"{name}-seed{seed}",
+        "preset": config.preset,
+        "section": section,
+        "seed": seed,
+        "resources": config.resources.model_dump(),
+        "tracking": {"experiment": config.tracking.experiment},
+    }
+    return validate(RunConfig, merge(merge(tree, config.set), given), where=f"the runs of atlas {config.name!r}")
+
+
 def check_network(method: NetworkMethod, *, where: str) -> None:
     """Refuse a network that could not be run, before any work is done.
 
@@ -72,15 +119,17 @@ def check_network(method: NetworkMethod, *, where: str) -> None:
         MissingError: no such preset.
         ConfigError: a key that is unknown, out of range, or filled in by the benchmark.
     """
-    tree: Mapping[str, Any] = method.set
-    for key in VARIED:
+    _refuse_filled_in(method.set, VARIED, f"the set of method {method.name!r} of {where}", "benchmark")
+    network_run(method, BenchmarkCell(key="0" * 16, section="any", genes=GeneConfig(), phase=(0, 0), seed=0, method=method.name))
+
+
+def _refuse_filled_in(tree: Mapping[str, Any], keys: Iterable[str], where: str, who: str) -> None:
+    for key in keys:
         head, _, rest = key.partition(".")
         if head in tree and (not rest or rest in (tree[head] or ())):
             raise ConfigError(
-                f"expected in the set of method {method.name!r} of {where} only what makes it another method, got {key}, "
-                "which the benchmark fills in; say it beside methods instead"
+                f"expected in {where} only what makes its runs different, got {key}, which the {who} fills in; say it beside the set"
             )
-    network_run(method, BenchmarkCell(key="0" * 16, section="any", genes=GeneConfig(), phase=(0, 0), seed=0, method=method.name))
 
 
 def network_run(method: NetworkMethod, cell: BenchmarkCell) -> RunConfig:

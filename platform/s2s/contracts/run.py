@@ -33,6 +33,7 @@ class SectionSource(Part):
     layer: str | None = Field(None, description="AnnData layer that holds the counts; X when absent")
     columns: tuple[str, str, str] = Field(("x", "y", "gene"), description="column names of a transcript table")
     licence: str = Field("unknown", description="licence of the source, as you know it")
+    donor: str | None = Field(None, max_length=200, description="who the tissue is from: sections of one donor never judge each other")
 
 
 class SamplingConfig(Part):

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+from s2s.contracts.atlas import AtlasBundle, AtlasConfig, AtlasEstimate, AtlasPlan, AtlasStatus
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, BenchmarkReport, CellResult
 from s2s.contracts.document import Document
+from s2s.contracts.ledger import Failure, Lease, Pardon, RunCommit
 from s2s.contracts.panel import PanelReport
 from s2s.contracts.photographs import PhotographsMeta
 from s2s.contracts.release import Release
@@ -18,6 +20,15 @@ DOCUMENTS: dict[str, type[Document]] = {
     "run_report.v1": RunReport,
     "release.v1": Release,
     "panel_report.v1": PanelReport,
+    "atlas.v1": AtlasConfig,
+    "atlas_plan.v1": AtlasPlan,
+    "atlas_bundle.v1": AtlasBundle,
+    "atlas_status.v1": AtlasStatus,
+    "atlas_estimate.v1": AtlasEstimate,
+    "lease.v1": Lease,
+    "failure.v1": Failure,
+    "pardon.v1": Pardon,
+    "run_commit.v1": RunCommit,
     "benchmark.v1": BenchmarkConfig,
     "benchmark_cell.v1": BenchmarkCell,
     "cell_result.v1": CellResult,

@@ -48,6 +48,7 @@ class SectionMeta(Document):
     is_synthetic: bool = Field(False, description="made by the generator, not measured")
     source: str = Field(description="file or URI the section was read from")
     licence: str = Field("unknown", description="licence of the source, as the user stated it")
+    donor: str | None = Field(None, max_length=200, description="who the tissue is from: sections of one donor never judge each other")
     input_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the source file, or of the generator's settings")
     data_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 of the arrays as stored, filled at commit")
     code_version: str = Field(description="version of s2s that wrote the section")

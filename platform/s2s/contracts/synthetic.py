@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from s2s.contracts.document import Part
-from s2s.contracts.section import SectionId
+from s2s.contracts.section import SectionId, Term
 
 ID_PREFIX = "synthetic-"
 Kind = Literal["layers", "glands"]
@@ -16,6 +16,7 @@ class SyntheticTissue(Part):
 
     kind: Kind = Field("glands", description="layers: bands like a cortex; glands: rings of epithelium in stroma")
     id: SectionId = Field("", validate_default=False, description="name in the atlas, starts with synthetic-; synthetic-<kind> when absent")
+    tissue: Term | None = Field(None, description="its name in the atlas; the kind when absent")
     height: int = Field(64, ge=8, le=4096, description="bins")
     width: int = Field(64, ge=8, le=4096, description="bins")
     num_genes: int = Field(60, ge=4, le=20_000, description="genes, named SYN0001 and so on")

@@ -93,6 +93,7 @@ def section_meta(source: SectionSource, placement: Placement, *, num_genes: int,
         values=source.values,
         source=source.file,
         licence=source.licence,
+        donor=source.donor,
         input_sha256=input_sha256,
         code_version=__version__,
     )

@@ -60,14 +60,14 @@ def make_synthetic(tissue: SyntheticTissue) -> tuple[BinnedSection, Float32[np.n
 
 def synthetic_sha256(tissue: SyntheticTissue) -> str:
     """Hash the settings, as `SectionMeta.input_sha256` of a synthetic section does."""
-    return hashlib.sha256(tissue.model_dump_json().encode()).hexdigest()
+    return hashlib.sha256(tissue.model_dump_json(exclude_none=True).encode()).hexdigest()
 
 
 def _meta(tissue: SyntheticTissue) -> SectionMeta:
-    settings = tissue.model_dump_json()
+    settings = tissue.model_dump_json(exclude_none=True)
     return SectionMeta(
         id=tissue.id,
-        tissue=tissue.kind,
+        tissue=tissue.tissue or tissue.kind,
         organism="synthetic",
         technology="synthetic",
         pitch_um=tissue.pitch_um,

@@ -11,10 +11,9 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, BenchmarkReport
-from s2s.contracts.run import Resources
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import S2SError
-from s2s.orchestration.cluster import check_resources, join
+from s2s.orchestration.cluster import check_resources, join, room_for
 from s2s.orchestration.progress import EVERY_S
 from s2s.recipes.benchmark.cell import run_cell
 from s2s.recipes.benchmark.here import Tell, describe
@@ -113,15 +112,7 @@ def _reason(task: "ObjectRef[None]", cell: BenchmarkCell) -> dict[str, str]:
 
 
 def _window(cells: Sequence[BenchmarkCell]) -> int:
-    import ray
-
-    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return max(1, AHEAD * max(_room(have, cell.resources) for cell in cells))
-
-
-def _room(have: dict[str, float], wanted: Resources) -> int:
-    asked = {"CPU": wanted.cpus, "GPU": wanted.gpus, "memory": wanted.memory_gb * 1e9}
-    return int(min(have.get(name, 0) / amount for name, amount in asked.items() if amount))
+    return max(1, AHEAD * max(room_for(cell.resources) for cell in cells))
 
 
 def _run_cell(cell: str) -> None:

@@ -57,12 +57,24 @@ def check_resources(wanted: Resources) -> None:
     import ray
 
     have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    asked = {"CPU": wanted.cpus, "GPU": wanted.gpus, "memory": wanted.memory_gb * 1e9}
+    asked = _asked(wanted)
     short = {name: amount for name, amount in asked.items() if amount > have.get(name, 0)}
     if short:
         words = ", ".join(f"{name} {amount:g} of {have.get(name, 0):g}" for name, amount in short.items())
         hint = f"--set resources.cpus={have.get('CPU', 1):g}"
         raise ConfigError(f"the run asks for more than the cluster has: {words}; lower it, for instance {hint}")
+
+
+def room_for(wanted: Resources) -> int:
+    """How many runs of these resources all nodes together have room for; the machines' borders are not looked at."""
+    import ray
+
+    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return int(min(have.get(name, 0) / amount for name, amount in _asked(wanted).items() if amount))
+
+
+def _asked(wanted: Resources) -> dict[str, float]:
+    return {"CPU": wanted.cpus, "GPU": wanted.gpus, "memory": wanted.memory_gb * 1e9}
 
 
 def _knock(address: str) -> None:

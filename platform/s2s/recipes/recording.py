@@ -1,5 +1,6 @@
 """What a run leaves behind: settings, curves, figures and tables in MLflow and in its folder, and a release candidate."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from s2s.recipes.run import Run
 from s2s.tracking.recording import MLflowTracker, RunTracker, closing, open_tracker
 from s2s.tracking.registry import Candidate, register
 from s2s.tracking.replay import replay
+from s2s.tracking.tracker import Tracker
 
+logger = logging.getLogger(__name__)
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 EXAMPLE_SIDE = 16
 
@@ -37,9 +40,19 @@ def open_run_tracker(run: Run) -> Iterator[MLflowTracker]:
     Writes:
         Settings and tags, at once.
     """
-    replay(run.settings)
+    if (num_shipped := replay(run.settings).num_shipped) > 0:
+        logger.info("sent the records of %d earlier run(s) to MLflow", num_shipped)
+    config = run.config
+    tracker = open_tracker(run.settings, experiment=config.tracking.experiment, run_name=config.name, tags=run_tags(run))
+    record_settings(tracker, run)
+    with closing(tracker):
+        yield tracker
+
+
+def run_tags(run: Run) -> dict[str, str]:
+    """What an MLflow run is found by."""
     meta, config = run.section.meta, run.config
-    tags = {
+    return {
         "tissue": meta.tissue,
         "organism": meta.organism,
         "technology": meta.technology,
@@ -52,11 +65,12 @@ def open_run_tracker(run: Run) -> Iterator[MLflowTracker]:
         "is_synthetic": str(meta.is_synthetic).lower(),
         "seed": str(config.seed),
     }
-    tracker = open_tracker(run.settings, experiment=config.tracking.experiment, run_name=config.name, tags=tags)
-    tracker.params(flatten(config.model_dump(mode="json")))
-    tracker.artifact("config.json", config.model_dump_json(indent=2).encode())
-    with closing(tracker):
-        yield tracker
+
+
+def record_settings(tracker: Tracker, run: Run) -> None:
+    """Record the resolved configuration, flat and as a file."""
+    tracker.params(flatten(run.config.model_dump(mode="json")))
+    tracker.artifact("config.json", run.config.model_dump_json(indent=2).encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

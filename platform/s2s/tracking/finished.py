@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError
-from s2s.tracking.records import RECORD, CloseRecord, MetricsRecord, ParamsRecord, Record
+from s2s.tracking.records import RECORD, ArtifactRecord, CloseRecord, MetricsRecord, ParamsRecord, Record
 from s2s.tracking.spool import create_spool, is_waiting, now_ms
 
 
@@ -24,6 +24,7 @@ class FinishedRun:
         tags: Of the run; those of `MLflowTracker.parent_tags` put it below another.
         params: Settings.
         metrics: Numbers, finite ones.
+        files: Name -> bytes, beside them.
         journal: What a `Journal` gave, its end included; after `params` and `metrics`.
         id: 32 hexadecimal digits; the same id again becomes the same MLflow run. A new one when absent.
     """
@@ -32,6 +33,7 @@ class FinishedRun:
     tags: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     journal: bytes = b""
     id: str | None = None
 
@@ -59,6 +61,10 @@ def spool_finished_run(settings: Settings, experiment: str, run: FinishedRun) ->
             spool.append(ParamsRecord(values=dict(run.params)))
         if run.metrics:
             spool.append(MetricsRecord(at_ms=now_ms(), step=0, values=dict(run.metrics)))
+        for name, data in run.files.items():
+            file = spool.reserve(name)
+            (spool.folder / file).write_bytes(data)
+            spool.append(ArtifactRecord(name=name, file=file))
         for record in told or [CloseRecord(at_ms=now_ms(), status="finished")]:
             spool.append(record)
     finally:

@@ -65,8 +65,6 @@ def replay(settings: Settings) -> ReplayReport:
             continue
         num_shipped += outcome == "shipped"
         num_live += outcome == "live"
-    if num_shipped:
-        logger.info("sent the records of %d run(s) to MLflow", num_shipped)
     return ReplayReport(num_shipped=num_shipped, num_waiting=num_waiting, num_live=num_live, problem=problem)
 
 

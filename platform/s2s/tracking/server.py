@@ -19,6 +19,7 @@ SPOOL_TAG = "s2s.spool"
 PARENT_TAG = "s2s.parent_spool"
 """Names the spool of the run that a run belongs under; MLflow's own tag wants an id that an outage may withhold."""
 MLFLOW_PARENT_TAG = "mlflow.parentRunId"
+PAGE = 1000
 MAX_METRICS_PER_BATCH = 1000
 MAX_PARAMS_PER_BATCH = 100
 END_STATUS: Mapping[Status, str] = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
@@ -58,6 +59,20 @@ class Server:
         with vendor_errors(self.uri):
             runs = self.client.search_runs([experiment_id], f"tags.`{SPOOL_TAG}` = '{spool_id}'", max_results=1)
         return str(runs[0].info.run_id) if runs else None
+
+    def tag_values(self, experiment: str, tag: str, value: str, wanted: str) -> set[str]:
+        """Values that one tag has in all runs of an experiment in which another tag has a value."""
+        with vendor_errors(self.uri):
+            found = self.client.get_experiment_by_name(experiment)
+            values: set[str] = set()
+            token = None
+            while found is not None:
+                page = self.client.search_runs([found.experiment_id], f"tags.`{tag}` = '{value}'", max_results=PAGE, page_token=token)
+                values |= {run.data.tags[wanted] for run in page if wanted in run.data.tags}
+                token = page.token
+                if not token:
+                    break
+        return values
 
     def create_run(self, experiment_id: str, header: SpoolHeader) -> str:
         """Make the run of a spool, below its parent where that is on the server; returns its id."""

@@ -77,7 +77,7 @@ def test_a_network_is_the_run_that_it_would_be_as_a_run_of_its_own() -> None:
         pytest.param("sections.0.section=elsewhere/breast-1", "every one of sections once, got breast-1", id="section-twice"),
         pytest.param("reference=zeroo", r"one of the methods as reference \(zero, ours, plain\), got 'zeroo'", id="reference"),
         pytest.param("sections.0.section.widt=9", "section.widt: no such key, did you mean 'width'", id="synthetic-key"),
-        pytest.param("sections.2.section.widt=9", "section.widt: no such key.*; valid keys: columns, file", id="file-key"),
+        pytest.param("sections.2.section.widt=9", "section.widt: no such key.*; valid keys: columns, donor, file", id="file-key"),
         pytest.param("methods.1.presett=paper", "methods.1.presett: no such key, did you mean 'preset'", id="method-key"),
         pytest.param("methods.1.set.training.max_step=9", "'ours' is not .*\n.*max_step: no such key, did", id="network-key"),
         pytest.param("methods.1.set.seed=9", "method 'ours' of .* got seed, which the benchmark fills in", id="seed-in-set"),

@@ -1,0 +1,211 @@
+"""`s2s atlas`: hundreds of sections from one YAML, planned, run, followed, and tried again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from s2s.cli.options import Job, Json, Local, Set
+from s2s.cli.progress import Report, progress_bar
+
+if TYPE_CHECKING:
+    from s2s.contracts.atlas import AtlasConfig, AtlasEstimate, AtlasPlan, AtlasStatus
+    from s2s.contracts.ledger import Cause
+    from s2s.contracts.settings import Settings
+    from s2s.recipes.atlas.launching import RunAll
+
+app = typer.Typer(no_args_is_help=True, help="Many sections from one YAML: plan, run, follow, try again.")
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for map.png, map.html and status.json; out/NAME when absent.")]
+Which = Annotated[str, typer.Argument(metavar="NAME|JOB.yaml", help="Name of an atlas that was run, or its YAML.")]
+Causes = Annotated[list[str] | None, typer.Option("--cause", help="Only runs that failed for this reason; may be repeated.")]
+Pilot = Annotated[
+    bool, typer.Option("--pilot", help="Only three runs, of the smallest, the middle and the largest section, to learn costs.")
+]
+
+
+@app.command("plan", epilog="Example: s2s atlas plan jobs/atlas_demo.yaml")
+def plan(job: Job, set_: Set = None, local: Local = False, json_: Json = False) -> None:
+    """Say what would run, what is done, and what the rest takes: hours, money, S3 requests.
+
+    Hours and money are learnt from runs that are done: `s2s atlas run JOB.yaml --pilot` does three. Files and synthetic
+    sections that the atlas does not hold yet are ingested. Nothing is trained.
+    """
+    config, settings = _load(job, set_, local)
+    from s2s.recipes.atlas.estimate import estimate
+    from s2s.recipes.atlas.plan import make_plan
+    from s2s.recipes.atlas.status import survey_atlas
+
+    with progress_bar(is_quiet=json_) as report:
+        made = make_plan(config, settings, report)
+        status = survey_atlas(made, settings)
+    guess = estimate(made, status)
+    if json_:
+        typer.echo(f'{{"plan": {made.model_dump_json()}, "status": {status.model_dump_json()}, "estimate": {guess.model_dump_json()}}}')
+        return
+    _print_plan(made, status)
+    _print_estimate(guess, config)
+
+
+@app.command("run", epilog="Example: s2s atlas run jobs/atlas_demo.yaml")
+def run(job: Job, set_: Set = None, local: Local = False, json_: Json = False, out: Out = None, pilot: Pilot = False) -> None:
+    """Do every run of the atlas that is not done, on the Ray cluster, and draw the completeness map.
+
+    Stop it, kill it, lose machines: the same command goes on, and nothing is done twice, not even by two of them at once.
+    A run that fails is tried again where that makes sense; what is given up waits for `s2s atlas retry`.
+    """
+    config, settings = _load(job, set_, local)
+    from s2s.recipes.atlas.launching import launch_atlas
+
+    with progress_bar(is_quiet=json_) as report, _runner(settings, config, report, is_quiet=json_) as run_all:
+        launched = launch_atlas(config, settings, report, run_all, is_pilot=pilot)
+    folder = out or Path("out") / config.name
+    _save(launched.files, folder)
+    if json_:
+        typer.echo(launched.status.model_dump_json())
+    else:
+        _print_status(launched.status)
+        typer.echo(f"{launched.num_before} runs were done before; map: {folder}/map.png, {folder}/map.html")
+    if launched.status.count("failed"):
+        raise typer.Exit(1)
+
+
+@app.command("status", epilog="Example: s2s atlas status demo")
+def status(which: Which, local: Local = False, json_: Json = False, out: Out = None) -> None:
+    """Say how far an atlas is, from any machine, whether its launcher is alive or not."""
+    from s2s.recipes.atlas.status import atlas_files, survey_atlas
+
+    found, settings = _find(which, local)
+    now = survey_atlas(found, settings)
+    folder = out or Path("out") / now.name
+    _save(atlas_files(now), folder)
+    if json_:
+        typer.echo(now.model_dump_json())
+        return
+    _print_status(now)
+    typer.echo(f"map: {folder}/map.png, {folder}/map.html")
+
+
+@app.command("retry", epilog="Example: s2s atlas retry demo --cause out-of-memory")
+def retry(which: Which, cause: Causes = None, local: Local = False, json_: Json = False) -> None:
+    """Forgive the failures of runs that were given up; the next `s2s atlas run` tries them again."""
+    import json
+
+    from s2s.recipes.atlas.status import pardon_runs
+
+    found, settings = _find(which, local)
+    sections = pardon_runs(found, settings, _causes(cause or []))
+    if json_:
+        typer.echo(json.dumps(sections))
+    elif sections:
+        typer.echo(f"{len(sections)} runs are open again: {', '.join(sections)}\nnow: s2s atlas run JOB.yaml")
+    else:
+        typer.echo("no run was given up" + (f" for {', '.join(cause)}" if cause else ""))
+
+
+def _load(job: Path, set_: list[str] | None, local: bool) -> "tuple[AtlasConfig, Settings]":
+    from s2s.contracts.loading import load_atlas_config
+    from s2s.contracts.settings import load_settings
+
+    return load_atlas_config(job, set_ or ()), load_settings(is_local=local or None)
+
+
+def _find(which: str, local: bool) -> "tuple[AtlasPlan, Settings]":
+    from s2s.contracts.loading import load_atlas_config
+    from s2s.contracts.settings import load_settings
+    from s2s.recipes.atlas.status import find_plan
+
+    settings = load_settings(is_local=local or None)
+    name = load_atlas_config(Path(which)).name if which.endswith((".yaml", ".yml")) else which
+    return find_plan(name, settings), settings
+
+
+def _causes(words: list[str]) -> "list[Cause]":
+    from s2s.contracts.ledger import Cause
+    from s2s.errors import ConfigError
+
+    known = get_args(Cause)
+    if wrong := [word for word in words if word not in known]:
+        raise ConfigError(f"expected --cause to be one of {', '.join(known)}, got {', '.join(wrong)}")
+    return [cause for cause in known if cause in words]
+
+
+@contextmanager
+def _runner(settings: "Settings", config: "AtlasConfig", report: Report, *, is_quiet: bool) -> "Iterator[RunAll]":
+    """Where runs are done: in this process with `--local`, else on Ray, with a live view where somebody looks."""
+    if settings.is_local:
+        from s2s.recipes.atlas.here import here
+
+        yield here(report)
+        return
+    from s2s.cli.fleet_view import fleet_view
+    from s2s.orchestration.fleet import on_ray
+
+    with fleet_view(config, report, is_quiet=is_quiet) as tick:
+        yield on_ray(tick)
+
+
+def _save(files: dict[str, bytes], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+def _print_plan(made: "AtlasPlan", status: "AtlasStatus") -> None:
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("tissue", "organism", "technology", "sections", "runs", "done", box=None, pad_edge=False)
+    done = {state.key for state in status.runs if state.state == "done"}
+    groups = Counter((run.tissue, run.organism, run.technology) for run in made.runs)
+    for group, num_runs in sorted(groups.items()):
+        members = [run for run in made.runs if (run.tissue, run.organism, run.technology) == group]
+        num_done = sum(run.key in done for run in members)
+        table.add_row(*group, str(len({run.section_id for run in members})), str(num_runs), str(num_done))
+    Console().print(table)
+    for item in made.skipped:
+        typer.secho(f"left out: {item.section_id}: {item.reason}", fg=typer.colors.YELLOW)
+    for warning in made.warnings:
+        typer.secho(f"note: {warning}", fg=typer.colors.YELLOW)
+
+
+def _print_estimate(guess: "AtlasEstimate", config: "AtlasConfig") -> None:
+    typer.secho(f"\n{guess.num_runs} runs to do", bold=True)
+    if guess.cpu_hours is not None and guess.usd is not None and guess.gpu_hours is not None:
+        hours, money = guess.cpu_hours, guess.usd
+        typer.echo(f"core hours   {hours.middle:.2f} ({hours.low:.2f} to {hours.high:.2f}), learnt from {guess.num_pilot_runs} runs")
+        if config.resources.gpus:
+            typer.echo(f"GPU hours    {guess.gpu_hours.middle:.2f} ({guess.gpu_hours.low:.2f} to {guess.gpu_hours.high:.2f})")
+        cap = "" if config.budget_usd is None else f"; the cap is {config.budget_usd:.2f}"
+        typer.echo(f"money        {money.middle:.2f} USD ({money.low:.2f} to {money.high:.2f}){cap}")
+    else:
+        typer.echo("hours, money unknown: no run is done yet; `s2s atlas run JOB.yaml --pilot` does three")
+    typer.echo(f"S3 writes    {guess.s3_writes:,} ({guess.s3_bytes_written / 1e9:.3f} GB, {guess.usd_per_month:.2f} USD a month)")
+    typer.echo(f"S3 reads     {guess.s3_reads:,} ({guess.s3_bytes_read / 1e9:.3f} GB)")
+
+
+def _print_status(now: "AtlasStatus") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from s2s.recipes.atlas.status import REMEDIES
+
+    counts = ", ".join(f"{now.count(state)} {state}" for state in ("done", "running", "waiting", "failed") if now.count(state))
+    typer.secho(f"\n{now.name}: {counts or 'no runs'}; {now.cost_usd:.2f} USD", bold=True)
+    failed: dict[Cause, list[str]] = {}
+    messages: dict[Cause, str] = {}
+    for state in now.runs:
+        if state.state == "failed" and state.cause is not None:
+            failed.setdefault(state.cause, []).append(state.section_id)
+            messages.setdefault(state.cause, state.message)
+    if failed:
+        table = Table("cause", "runs", "sections", "for instance", "what to do", box=None, pad_edge=False)
+        for cause, sections in failed.items():
+            some = ", ".join(sections[:3]) + (" ..." if len(sections) > 3 else "")
+            table.add_row(cause, str(len(sections)), some, messages[cause], REMEDIES[cause])
+        Console().print(table)
+    for item in now.skipped:
+        typer.secho(f"left out: {item.section_id}: {item.reason}", fg=typer.colors.YELLOW)

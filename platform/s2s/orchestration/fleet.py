@@ -1,0 +1,293 @@
+"""The fleet: the runs of an atlas as Ray tasks, each a bundle of runs, a limited number of them handed in at a time.
+
+Ray decides where a task runs and tells when it was lost; the ledger decides what is done. So nothing here has to survive:
+a launcher that dies is started again, two launchers share the work. Decision: Ray retries nothing itself, because only the
+cause of a failure tells whether another attempt makes sense; the price is one word with the driver per failure.
+"""
+
+import logging
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from s2s.contracts.atlas import AtlasBundle, AtlasConfig, AtlasPlan, AtlasRun, RunOutcome
+from s2s.contracts.ledger import Cause
+from s2s.contracts.run import Resources
+from s2s.contracts.settings import Settings, load_settings
+from s2s.errors import S2SError
+from s2s.orchestration.cluster import check_resources, join, room_for
+from s2s.orchestration.progress import EVERY_S
+from s2s.orchestration.retries import decide
+from s2s.recipes.atlas.launching import Finished, RunAll
+from s2s.recipes.atlas.status import cost_usd
+from s2s.recipes.atlas.work import do_run
+from s2s.recipes.run import ledger_of
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+logger = logging.getLogger(__name__)
+Work = Callable[[AtlasRun, AtlasConfig, Settings], RunOutcome]
+"""Does one run in a worker; `do_run`, or something lighter in a benchmark of the fleet itself."""
+
+GRACE_S = 10.0
+"""Seconds that workers have to write down that they were stopped."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How a launch goes, for whoever looks on.
+
+    Attributes:
+        total: Runs that had to be done.
+        done: Runs finished, by this launch or another meanwhile.
+        failed: Cause -> runs given up.
+        retried: Attempts that failed and are tried again.
+        running: Runs in tasks that are handed in.
+        cost_usd: Of finished work.
+        is_over_budget: No further run is started.
+    """
+
+    total: int
+    done: int = 0
+    failed: Counter[Cause] = field(default_factory=Counter)
+    retried: int = 0
+    running: int = 0
+    cost_usd: float = 0.0
+    is_over_budget: bool = False
+
+
+@dataclass(slots=True)
+class _Job:
+    run: AtlasRun
+    num_failures: int = 0
+    factor: float = 1.0
+    ready_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follower:
+    """Told what happens: the door draws it, records are sent on.
+
+    Attributes:
+        finished: A run has its commit.
+        tick: Something changed, or half a second passed.
+    """
+
+    finished: Callable[[AtlasRun], None]
+    tick: Callable[[Tally], None]
+
+
+def on_ray(tick: Callable[[Tally], None]) -> RunAll:
+    """Do the runs of an atlas as Ray tasks.
+
+    Args:
+        tick: Told how it goes, twice a second.
+    """
+
+    def run_all(plan: AtlasPlan, pending: Sequence[AtlasRun], settings: Settings, finished: Finished) -> None:
+        run_fleet(plan, pending, settings, Follower(finished=finished, tick=tick))
+
+    return run_all
+
+
+def run_fleet(plan: AtlasPlan, pending: Sequence[AtlasRun], settings: Settings, follower: Follower, work: Work = do_run) -> Tally:
+    """Do runs on the cluster until all are done or given up, or the budget is spent.
+
+    Args:
+        plan: Of the atlas.
+        pending: Its runs that are not done.
+        settings: Name the Ray head.
+        follower: Told what happens.
+        work: Does one run in a worker.
+
+    Raises:
+        StackError: no Ray head is set or it does not answer.
+        ConfigError: the cluster has fewer resources than a run asks for.
+        KeyboardInterrupt: the user stopped it; runs at work were told to stop.
+    """
+    join(settings)
+    check_resources(plan.config.resources)
+    with redirect_stdout(sys.stderr):  # Ray says on stdout that a worker died, which is for results alone
+        return _Fleet(plan, pending, settings, follower, work).run()
+
+
+class _Fleet:
+    """One launch. The driver's only loop; every step of it is a method."""
+
+    def __init__(self, plan: AtlasPlan, pending: Sequence[AtlasRun], settings: Settings, follower: Follower, work: Work) -> None:
+        self._plan, self._settings, self._follower, self._work = plan, settings, follower, work
+        self._config = plan.config
+        self._waiting: deque[_Job] = deque(_Job(run) for run in pending)
+        self._resting: list[_Job] = []
+        self._running: dict[ObjectRef[str], list[_Job]] = {}
+        self._pace = _Pace(self._config)
+        self._ledger = ledger_of(settings, holder="launcher")
+        self.tally = Tally(total=len(pending))
+
+    def run(self) -> Tally:
+        import ray
+
+        try:
+            while self._waiting or self._resting or self._running:
+                self._wake()
+                self._hand_in()
+                if not self._running and self.tally.is_over_budget:
+                    break
+                self._follower.tick(self.tally)
+                if self._running:
+                    ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=EVERY_S, fetch_local=False)
+                    for task in ready:
+                        self._take_back(task, self._running.pop(task))
+                else:
+                    time.sleep(EVERY_S)
+        finally:
+            self._stop()
+            self._follower.tick(self.tally)
+        return self.tally
+
+    def _wake(self) -> None:
+        now = time.monotonic()
+        self._waiting.extend(job for job in self._resting if job.ready_at <= now)
+        self._resting = [job for job in self._resting if job.ready_at > now]
+
+    def _hand_in(self) -> None:
+        budget = self._config.budget_usd
+        self.tally.is_over_budget = budget is not None and self.tally.cost_usd >= budget
+        if self.tally.is_over_budget:
+            return
+        slots = max(1, room_for(self._config.resources))
+        while self._waiting and len(self._running) < slots * self._config.fleet.ahead:
+            jobs = list(self._next_bundle(slots))
+            self._running[self._submit(jobs)] = jobs
+        self.tally.running = sum(map(len, self._running.values()))
+
+    def _next_bundle(self, slots: int) -> Iterator[_Job]:
+        # At the end the last runs are spread over the slots, not bundled into one of them.
+        size = min(self._pace.bundle_size, max(1, len(self._waiting) // slots))
+        first = self._waiting.popleft()
+        yield first
+        while size > 1 and first.factor == 1 and self._waiting and self._waiting[0].factor == 1:
+            yield self._waiting.popleft()
+            size -= 1
+
+    def _submit(self, jobs: Sequence[_Job]) -> "ObjectRef[str]":
+        import ray
+
+        bundle = AtlasBundle(config=self._config, runs=tuple(job.run for job in jobs))
+        wanted = _raised(self._config.resources, jobs[0].factor)
+        launcher = ray.remote(num_cpus=wanted.cpus, num_gpus=wanted.gpus, memory=int(wanted.memory_gb * 1e9), max_retries=0)(_do_bundle)
+        task: ObjectRef[str] = launcher.options(name=f"s2s atlas {self._config.name}").remote(bundle.model_dump_json(), self._work)
+        return task
+
+    def _take_back(self, task: "ObjectRef[str]", jobs: Sequence[_Job]) -> None:
+        outcomes = self._outcomes(task, jobs)
+        self._pace.learn([outcome.seconds for outcome in outcomes if outcome.state == "done"])
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            self.tally.cost_usd += cost_usd(self._plan, outcome.seconds)
+            if outcome.state == "done":
+                self._finish(job)
+            elif outcome.state == "elsewhere":
+                self._look_later(job)
+            else:
+                self._retry(job, outcome.cause or "defect")
+
+    def _outcomes(self, task: "ObjectRef[str]", jobs: Sequence[_Job]) -> list[RunOutcome]:
+        import ray
+        from ray.exceptions import OutOfMemoryError, RayError
+
+        try:
+            told = [RunOutcome.model_validate_json(line) for line in ray.get(task).splitlines()]
+        except OutOfMemoryError as error:
+            return [self._lost(job, "out-of-memory", str(error)) for job in jobs]
+        except RayError as error:
+            return [self._lost(job, "lost", f"its worker was lost: {type(error).__name__}") for job in jobs]
+        return told
+
+    def _lost(self, job: _Job, cause: Cause, message: str) -> RunOutcome:
+        """Say so in the ledger, so that nobody waits for the lease; the first runs of the bundle may be done."""
+        key = job.run.key
+        try:
+            if self._ledger.find_commit(key) is not None:
+                return RunOutcome(key=key, state="done")
+            lease = self._ledger.last_lease(key)
+            if lease is None:  # it was never begun
+                return RunOutcome(key=key, state="failed", cause="preempted")
+            self._ledger.fail(lease, cause, message)
+        except S2SError as error:
+            logger.warning("could not look up run %s, whose worker was lost: %s", key, error)
+        return RunOutcome(key=key, state="failed", cause=cause, message=message)
+
+    def _finish(self, job: _Job) -> None:
+        self.tally.done += 1
+        self._follower.finished(job.run)
+
+    def _look_later(self, job: _Job) -> None:
+        if self._ledger.find_commit(job.run.key) is not None:
+            self._finish(job)
+            return
+        job.ready_at = time.monotonic() + self._config.fleet.lease_s / 4
+        self._resting.append(job)
+
+    def _retry(self, job: _Job, cause: Cause) -> None:
+        retry = decide(cause, job.num_failures + 1, self._config.fleet.max_attempts)
+        if retry is None:
+            self.tally.failed[cause] += 1
+            return
+        self.tally.retried += 1
+        job.num_failures += retry.counts
+        job.factor *= retry.factor
+        job.ready_at = time.monotonic() + retry.after_s
+        self._resting.append(job)
+
+    def _stop(self) -> None:
+        """Tell what is still at work to stop, and give it time to write that down."""
+        import ray
+
+        if not self._running:
+            return
+        for task in self._running:
+            ray.cancel(task, force=False)
+        ray.wait(list(self._running), num_returns=len(self._running), timeout=GRACE_S, fetch_local=False)
+        self._running.clear()
+        self.tally.running = 0
+
+
+class _Pace:
+    """Learns how long a run takes, and how many of them make a bundle."""
+
+    def __init__(self, config: AtlasConfig) -> None:
+        self._target_s, self._most = config.fleet.bundle_s, config.fleet.max_bundle
+        self._mean_s: float | None = None
+
+    @property
+    def bundle_size(self) -> int:
+        if self._mean_s is None:
+            return 1
+        return int(min(self._most, max(1.0, self._target_s / max(self._mean_s, 1e-3))))
+
+    def learn(self, seconds: Sequence[float]) -> None:
+        for value in seconds:
+            self._mean_s = value if self._mean_s is None else 0.8 * self._mean_s + 0.2 * value
+
+
+def _raised(wanted: Resources, factor: float) -> Resources:
+    """Ask for more, but never for more than one graphics processor, or than the largest machine has memory for."""
+    if factor == 1:
+        return wanted
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    most = max([wanted.memory_gb, *(0.9 * node.get("memory", 0) / 1e9 for node in nodes)])
+    gpus = min(1.0, wanted.gpus * factor) if 0 < wanted.gpus < 1 else wanted.gpus
+    return wanted.model_copy(update={"memory_gb": min(most, wanted.memory_gb * factor), "gpus": gpus})
+
+
+def _do_bundle(bundle: str, work: Work) -> str:
+    """In the worker: one run after the other; a line of JSON per outcome."""
+    asked, settings = AtlasBundle.model_validate_json(bundle), load_settings(is_local=False)
+    return "\n".join(work(run, asked.config, settings).model_dump_json() for run in asked.runs)

@@ -1,0 +1,82 @@
+"""What an atlas will cost, learnt from runs that are done: time per value of a section, with a range.
+
+Decision: seconds are taken to grow with bins times genes, which holds within a preset from small to large sections to about
+a factor of two; the range is that of the runs seen, not a confidence interval.
+"""
+
+import statistics
+from collections.abc import Sequence
+
+from s2s.contracts.atlas import AtlasEstimate, AtlasPlan, AtlasRun, AtlasStatus, Range
+from s2s.recipes.atlas.status import cost_usd
+
+WRITES_PER_RUN = 14
+"""Lease, checkpoint, ten files, report, commit."""
+
+READS_PER_RUN = 12
+"""Contracts, masks and lists; the chunks of the section come on top."""
+
+CHUNK_BYTES = 2**21
+BYTES_PER_RUN = 1_500_000
+"""Figures, tables, weights and checkpoint of one run; the section itself lies there already."""
+
+FEW = 3
+"""Finished runs below which the range is a guess: half to double."""
+
+
+def estimate(plan: AtlasPlan, status: AtlasStatus) -> AtlasEstimate:
+    """Say what the runs that are not done will take.
+
+    Args:
+        plan: Of the atlas.
+        status: Of the atlas now.
+
+    Returns:
+        Requests and bytes always; hours and money only where at least one run is done, the pilot.
+    """
+    runs = {run.key: run for run in plan.runs}
+    rates = sorted(state.seconds / _size(runs[state.key]) for state in status.runs if state.state == "done" and state.seconds > 0)
+    left = [runs[state.key] for state in status.runs if state.state != "done"]
+    reads = sum(READS_PER_RUN + -(-_size(run) * 4 // CHUNK_BYTES) for run in left)
+    prices = plan.config.prices
+    writes = WRITES_PER_RUN * len(left)
+    requests_usd = writes * prices.put_usd + reads * prices.get_usd
+    seconds = _range(rates, sum(map(_size, left)))
+    wanted = plan.config.resources
+    return AtlasEstimate(
+        num_runs=len(left),
+        num_pilot_runs=len(rates),
+        cpu_hours=_scaled(seconds, wanted.cpus / 3600),
+        gpu_hours=_scaled(seconds, wanted.gpus / 3600),
+        usd=_scaled(seconds, cost_usd(plan, 1.0), requests_usd),
+        s3_writes=writes,
+        s3_reads=reads,
+        s3_bytes_written=BYTES_PER_RUN * len(left),
+        s3_bytes_read=sum(_size(run) * 4 for run in left),
+        usd_per_month=BYTES_PER_RUN * len(plan.runs) / 1e9 * prices.gb_month_usd,
+    )
+
+
+def pilot_runs(plan: AtlasPlan) -> list[AtlasRun]:
+    """Choose three runs that tell most about the others: of the smallest, the middle and the largest section."""
+    by_size = sorted(plan.runs, key=_size)
+    places = {0, len(by_size) // 2, len(by_size) - 1}
+    return [by_size[place] for place in sorted(places)]
+
+
+def _size(run: AtlasRun) -> int:
+    return run.num_bins * run.num_genes
+
+
+def _range(rates: Sequence[float], size: int) -> Range | None:
+    if not rates:
+        return None
+    middle = statistics.median(rates)
+    low, high = (rates[0], rates[-1]) if len(rates) >= FEW else (middle / 2, middle * 2)
+    return Range(low=low * size, middle=middle * size, high=high * size)
+
+
+def _scaled(seconds: Range | None, factor: float, plus: float = 0.0) -> Range | None:
+    if seconds is None:
+        return None
+    return Range(low=seconds.low * factor + plus, middle=seconds.middle * factor + plus, high=seconds.high * factor + plus)

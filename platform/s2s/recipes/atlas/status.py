@@ -1,0 +1,183 @@
+"""How far an atlas is, from its plan and the ledger alone: any machine can tell, whether a launcher is alive or not.
+
+Decision: nothing that trains is imported here, so that `s2s atlas status` answers in seconds.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from s2s.contracts.atlas import AtlasPlan, AtlasRun, AtlasStatus, RunState, State
+from s2s.contracts.ledger import Cause, Failure, Lease, RunCommit
+from s2s.contracts.settings import Settings
+from s2s.errors import MissingError
+from s2s.evaluation.completeness import completeness, completeness_html
+from s2s.evaluation.plots.completeness import completeness_figure
+from s2s.recipes.run import ledger_of
+from s2s.storage.commits import now_utc
+from s2s.storage.ledger import Survey
+from s2s.storage.location import join
+from s2s.storage.objects import list_names, read_bytes, write_bytes
+
+FINAL: frozenset[Cause] = frozenset({"bad-input", "diverged"})
+"""Causes that another attempt would meet again."""
+
+UNCOUNTED: frozenset[Cause] = frozenset({"preempted", "stopped"})
+"""Causes that say nothing about the run."""
+
+REMEDIES: Mapping[Cause, str] = {
+    "bad-input": "mend or replace the section, or leave it out of the YAML",
+    "diverged": "lower training.learning_rate or set training.clip_norm in the YAML: with other settings it is another run",
+    "defect": "a mistake of ours: please report it with the message; `s2s atlas retry` tries again",
+    "out-of-memory": "raise resources.memory_gb, or resources.gpus, in the YAML; then `s2s atlas retry`",
+    "storage": "look at the S3 server; then `s2s atlas retry`",
+    "lost": "a worker died or fell silent again and again: was memory short, did its machine go? Then `s2s atlas retry`",
+    "preempted": "nothing: it is tried again",
+    "stopped": "nothing: `s2s atlas run` goes on with it",
+}
+
+
+def store_plan(plan: AtlasPlan, settings: Settings) -> str:
+    """Put a plan where `find_plan` finds it; returns its URI.
+
+    Writes:
+        `atlases/<name>/plan.json`.
+    """
+    uri = _plan_uri(plan.config.name, settings)
+    write_bytes(uri, plan.model_dump_json().encode(), settings)
+    return uri
+
+
+def find_plan(name: str, settings: Settings) -> AtlasPlan:
+    """Read the plan of an atlas that was run.
+
+    Raises:
+        MissingError: no such atlas; the message names those there are.
+    """
+    try:
+        return AtlasPlan.model_validate_json(read_bytes(_plan_uri(name, settings), settings))
+    except MissingError:
+        known = ", ".join(list_names(join(settings.root, "atlases"), settings)) or "none yet"
+        raise MissingError(f"expected an atlas that was run, there is no {name!r} at {settings.root}; there are: {known}") from None
+
+
+def _plan_uri(name: str, settings: Settings) -> str:
+    return join(settings.root, "atlases", name, "plan.json")
+
+
+def survey_atlas(plan: AtlasPlan, settings: Settings) -> AtlasStatus:
+    """Say where every run of an atlas stands.
+
+    Args:
+        plan: Of the atlas.
+        settings: Where its ledger lies.
+
+    Raises:
+        StorageError: the store refused or does not answer.
+
+    Reads:
+        The names in the ledger; commits of this atlas; leases and failures of runs that have no commit.
+    """
+    ledger = ledger_of(settings)
+    survey = ledger.survey()
+    done = [run.key for run in plan.runs if run.key in survey.commits]
+    rest = [run.key for run in plan.runs if run.key not in survey.commits]
+    commits = ledger.read_commits(done)
+    leases = {lease.key: lease for lease in ledger.read_leases([(key, survey.leases[key][-1]) for key in rest if key in survey.leases])}
+    failures = _failures(ledger.read_failures([(key, token) for key in rest for token in survey.counted(key)]))
+    known = _Known(survey=survey, commits=commits, leases=leases, failures=failures)
+    states = tuple(_state(run, known, plan.config.fleet.max_attempts) for run in plan.runs)
+    return AtlasStatus(
+        name=plan.config.name,
+        runs=states,
+        skipped=plan.skipped,
+        cost_usd=sum(cost_usd(plan, run.seconds) for run in states),
+        created_at=now_utc(),
+    )
+
+
+def pardon_runs(plan: AtlasPlan, settings: Settings, causes: Sequence[Cause]) -> list[str]:
+    """Forgive the failures of runs that were given up, so that the next launch tries them again.
+
+    Args:
+        plan: Of the atlas.
+        settings: Where its ledger lies.
+        causes: Of the last failure; all causes where there is none.
+
+    Returns:
+        Sections of the runs that are open again.
+
+    Writes:
+        A pardon per run.
+    """
+    ledger = ledger_of(settings)
+    chosen = [run for run in survey_atlas(plan, settings).runs if run.state == "failed" and (not causes or run.cause in causes)]
+    for run in chosen:
+        ledger.pardon(run.key)
+    return [run.section_id for run in chosen]
+
+
+def atlas_files(status: AtlasStatus) -> dict[str, bytes]:
+    """Draw the completeness map, as figure and page, beside the status itself."""
+    counts = ", ".join(f"{status.count(state)} {state}" for state in ("done", "running", "waiting", "failed") if status.count(state))
+    return {
+        "map.png": completeness_figure(completeness(status), title=f"{status.name}: {counts}"),
+        "map.html": completeness_html(status).encode(),
+        "status.json": status.model_dump_json(indent=2).encode(),
+    }
+
+
+def cost_usd(plan: AtlasPlan, seconds: float) -> float:
+    """What a run of so many seconds costs, by the prices and resources of the atlas."""
+    prices, wanted = plan.config.prices, plan.config.resources
+    return seconds / 3600 * (wanted.cpus * prices.cpu_hour_usd + wanted.gpus * prices.gpu_hour_usd)
+
+
+def is_given_up(cause: Cause | None, num_failures: int, max_attempts: int) -> bool:
+    """Whether a run that failed is left until somebody says `s2s atlas retry`."""
+    return cause in FINAL or num_failures >= max_attempts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What was read of the ledger, by key."""
+
+    survey: Survey
+    commits: Mapping[str, RunCommit]
+    leases: Mapping[str, Lease]
+    failures: Mapping[str, Sequence[Failure]]
+
+
+def _failures(failures: Sequence[Failure]) -> dict[str, list[Failure]]:
+    by_key: dict[str, list[Failure]] = {}
+    for failure in failures:
+        by_key.setdefault(failure.key, []).append(failure)
+    return by_key
+
+
+def _state(run: AtlasRun, known: _Known, max_attempts: int) -> RunState:
+    made = partial(RunState, key=run.key, section_id=run.section_id, tissue=run.tissue, seed=run.seed)
+    if (commit := known.commits.get(run.key)) is not None:
+        return made(state="done", holder=commit.holder, seconds=commit.seconds, figures=commit.figures)
+    failures, lease = known.failures.get(run.key, ()), known.leases.get(run.key)
+    is_ended = lease is None or lease.token in known.survey.failures.get(run.key, ())
+    num_failures = sum(failure.cause not in UNCOUNTED for failure in failures) + _num_silent(run.key, known.survey, is_ended=is_ended)
+    cause = failures[-1].cause if failures else ("lost" if num_failures else None)
+    state: State = "failed" if is_given_up(cause, num_failures, max_attempts) else "waiting"
+    if lease is not None and not is_ended and time.time() < lease.expires_at:
+        state = "running"
+    return made(
+        state=state,
+        num_failures=num_failures,
+        cause=cause,
+        message=failures[-1].message if failures else "",
+        holder=lease.holder if lease else "",
+    )
+
+
+def _num_silent(key: str, survey: Survey, *, is_ended: bool) -> int:
+    """Attempts that ended without a word: their worker was killed together with whoever watched it."""
+    tokens = [token for token in survey.leases.get(key, ()) if token > survey.pardons.get(key, 0)]
+    open_ones = tokens[:-1] if not is_ended else tokens
+    return sum(token not in survey.failures.get(key, ()) for token in open_ones)

@@ -1,0 +1,86 @@
+"""One run of an atlas in a worker: claimed, done, committed, or its failure written down. It raises nothing of a run's."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from s2s.contracts.atlas import AtlasConfig, AtlasRun, RunOutcome
+from s2s.contracts.loading import atlas_run_config
+from s2s.contracts.settings import Settings
+from s2s.errors import LeaseError, S2SError
+from s2s.recipes.attempt import Launch, cause_of
+from s2s.recipes.recording import record_settings
+from s2s.recipes.run import Run, ledger_of, silent
+from s2s.recipes.single_shot import single_shot
+from s2s.tracking.journal import Journal
+from s2s.tracking.recording import closing
+
+logger = logging.getLogger(__name__)
+JOURNAL = "records.jsonl"
+"""What the run would have told MLflow; `records.py` sends it there."""
+
+
+@contextmanager
+def open_journal(run: Run) -> Iterator[Journal]:
+    """Record a run beside its result instead of on a server.
+
+    Writes:
+        `records.jsonl` in the run's folder.
+    """
+    journal = Journal()
+    record_settings(journal, run)
+    with closing(journal):
+        yield journal
+    run.write(JOURNAL, journal.data())
+
+
+def do_run(run: AtlasRun, config: AtlasConfig, settings: Settings) -> RunOutcome:
+    """Do one run, unless it is done or another works on it.
+
+    Args:
+        run: Which.
+        config: Of the atlas.
+        settings: Of this worker.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        KeyboardInterrupt: the fleet stops; the attempt is written down as stopped.
+
+    Writes:
+        What `single_shot` writes, but nothing in MLflow.
+    """
+    started = time.time()
+    launch = Launch(lease_s=config.fleet.lease_s, takes_over=False, open_tracker=open_journal)
+    try:
+        single_shot(atlas_run_config(config, run.section, run.seed), settings, silent, launch)
+    except LeaseError as error:
+        return RunOutcome(key=run.key, state="elsewhere", message=str(error))
+    except Exception as error:
+        if not isinstance(error, S2SError):
+            logger.exception("run %s of %s ended with a defect", run.key, run.section_id)
+        return _failed(run, error, settings, started)
+    return RunOutcome(key=run.key, state="done", seconds=_since(started))
+
+
+def _failed(run: AtlasRun, error: Exception, settings: Settings, started: float) -> RunOutcome:
+    words = str(error) if isinstance(error, S2SError) else f"{type(error).__name__}: {error}"
+    cause = cause_of(error)
+    try:
+        ledger = ledger_of(settings, holder=f"{socket.gethostname()}:{os.getpid()}")
+        last = ledger.last_lease(run.key)
+        # A run that failed before it was claimed, because its section is gone, has no lease of this attempt.
+        is_claimed = last is not None and last.holder == ledger.holder and last.taken_at >= started
+        if not is_claimed and (lease := ledger.take(run.key, lease_s=1)) is not None:
+            ledger.fail(lease, cause, words)
+    except S2SError as problem:
+        logger.warning("could not write down why run %s failed: %s", run.key, problem)
+    return RunOutcome(key=run.key, state="failed", cause=cause, message=words, seconds=_since(started))
+
+
+def _since(started: float) -> float:
+    return max(0.0, time.time() - started)
