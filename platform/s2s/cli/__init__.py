@@ -13,6 +13,7 @@ import typer
 from s2s import __version__, errors, logs
 from s2s.cli import atlas as atlas_verbs
 from s2s.cli import ingest as ingest_verbs
+from s2s.cli import node as node_verbs
 from s2s.cli import stack as stack_verbs
 from s2s.cli.benchmark import benchmark
 from s2s.cli.demo import demo
@@ -45,6 +46,7 @@ app.command("benchmark")(benchmark)
 app.add_typer(atlas_verbs.app, name="atlas")
 app.command("models")(models)
 app.add_typer(stack_verbs.app, name="stack")
+app.add_typer(node_verbs.app, name="node")
 app.command("doctor")(doctor)
 app.command("demo")(demo)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from s2s.contracts.atlas import AtlasConfig
 from s2s.contracts.benchmark import BenchmarkConfig
 from s2s.contracts.run import RunConfig
 from s2s.contracts.settings import Settings
@@ -22,13 +23,14 @@ INTRODUCTION = """\
 <!-- Written by `make schemas` from platform/s2s/contracts/reference.py; edit there. -->
 # Jobs: what to run
 
-One YAML is one run (one section, one network, one candidate for its tissue's model) or one benchmark (many sections and methods,
-one table). It holds no logic.
+One YAML is one run (one section, one network, one candidate for its tissue's model), one atlas (many sections, one way to train) or
+one benchmark (many sections and methods, one table). It holds no logic.
 
 ```bash
 s2s train jobs/breast_xenium.yaml                                  # on the stack: Ray, S3, MLflow
 s2s train jobs/breast_xenium.yaml --local                          # no server: files, SQLite, this process
 s2s train jobs/breast_xenium.yaml --set training.max_minutes=2 --set genes.limit=20
+s2s atlas run jobs/atlas_demo.yaml                                 # twelve synthetic sections on the stack
 s2s benchmark jobs/benchmark_small.yaml --local                    # a minute: a synthetic section, five methods
 s2s benchmark jobs/benchmark.yaml                                  # the table of the main README
 ```
@@ -83,6 +85,39 @@ the cell's whole process, the interpreter and its libraries included. Seconds ar
 N stands for a place in a list, from 0.
 """
 
+ATLAS = """\
+## Atlases
+
+An atlas trains on many sections in one way. A run of it is the run that `s2s train` would do on the same section: same key, same
+result. Every run is done once (`infra/ledger.md` says how), so the same command goes on after any interruption, and two of them
+share the work.
+
+```yaml
+kind: atlas
+version: 1
+name: my-first-atlas
+query: {tissue: [breast], licence: [CC BY]}      # every ingested section that fits; or beside it:
+sections: [breast-1, s3://elsewhere/sections/x]  # ids and URIs, files with how to read them, synthetic ones
+preset: laptop
+set: {training: {max_steps: 60}}                 # what is different from the preset
+budget_usd: 20
+```
+
+```bash
+s2s atlas plan jobs/atlas_demo.yaml              # what would run, what is done, what the rest takes
+s2s atlas run jobs/atlas_demo.yaml --pilot       # three runs, to learn hours and money
+s2s atlas run jobs/atlas_demo.yaml               # the rest; stop it, kill it, run it again
+s2s atlas status demo                            # from any machine
+s2s atlas retry demo --cause out-of-memory       # once what failed is mended
+```
+
+Into `out/NAME/` come `map.png` and `map.html` (section x stage, with the reason of every hole) and `status.json`. A failure is tried
+again by its cause: a worker that was lost at once, S3 that refused after a pause, memory that was short with twice as much, bad
+input and a diverged training never, a machine that was taken back without being counted. `run` ends with code 1 where runs were given up.
+
+### Every key of an atlas
+"""
+
 SETTINGS = """\
 ## Settings
 
@@ -124,6 +159,12 @@ def benchmark_rows() -> list[Row]:
     return list(_walk(schema, schema.get("$defs", {}), "", OF_A_RUN))
 
 
+def atlas_rows() -> list[Row]:
+    """Describe every field that an atlas's YAML can hold; parts that a run has too are referred to, not repeated."""
+    schema = AtlasConfig.model_json_schema()
+    return list(_walk(schema, schema.get("$defs", {}), "", OF_A_RUN))
+
+
 def settings_rows() -> list[Row]:
     """Describe every setting, by the name of its environment variable."""
     rows = []
@@ -136,6 +177,7 @@ def settings_rows() -> list[Row]:
 def reference_text() -> str:
     """Render `jobs/README.md`, with a final newline."""
     parts = [INTRODUCTION, "## Every key of a run", "", *_table("key", run_rows()), "", BENCHMARK, *_table("key", benchmark_rows()), ""]
+    parts += [ATLAS, *_table("key", atlas_rows()), ""]
     return "\n".join([*parts, SETTINGS, *_table("variable", settings_rows()), ""])
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from s2s.contracts.reference import benchmark_rows, reference_text, run_rows, settings_rows, write_reference
+from s2s.contracts.reference import atlas_rows, benchmark_rows, reference_text, run_rows, settings_rows, write_reference
 
 
 def test_keys_are_dotted_and_say_what_they_accept() -> None:
@@ -35,5 +35,5 @@ def test_the_home_folder_is_not_the_one_of_this_machine() -> None:
 def test_every_table_line_has_four_columns(tmp_path: Path) -> None:
     write_reference(tmp_path / "README.md")
     lines = [line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("| `")]
-    assert len(lines) == len(run_rows()) + len(benchmark_rows()) + len(settings_rows())
+    assert len(lines) == len(run_rows()) + len(benchmark_rows()) + len(atlas_rows()) + len(settings_rows())
     assert {line.count("|") for line in lines} == {5}

@@ -11,7 +11,7 @@ from s2s.contracts.atlas import AtlasConfig, AtlasRun, RunOutcome
 from s2s.contracts.loading import atlas_run_config
 from s2s.contracts.settings import Settings
 from s2s.errors import LeaseError, S2SError
-from s2s.recipes.attempt import Launch, cause_of
+from s2s.recipes.attempt import DRAINING, Launch, cause_of
 from s2s.recipes.recording import record_settings
 from s2s.recipes.run import Run, ledger_of, silent
 from s2s.recipes.single_shot import single_shot
@@ -55,6 +55,8 @@ def do_run(run: AtlasRun, config: AtlasConfig, settings: Settings) -> RunOutcome
         What `single_shot` writes, but nothing in MLflow.
     """
     started = time.time()
+    if (settings.home / DRAINING).exists():
+        return RunOutcome(key=run.key, state="failed", cause="preempted", message="the machine is being taken back")
     launch = Launch(lease_s=config.fleet.lease_s, takes_over=False, open_tracker=open_journal)
     try:
         single_shot(atlas_run_config(config, run.section, run.seed), settings, silent, launch)
