@@ -13,7 +13,7 @@ from s2s.contracts.atlas import AtlasStatus
 from s2s.contracts.loading import atlas_run_config, load_atlas_config
 from s2s.contracts.settings import Settings, load_settings
 from s2s.contracts.synthetic import SyntheticTissue
-from s2s.recipes.atlas.status import find_plan
+from s2s.recipes.atlas.status import find_plan, survey_atlas
 from s2s.recipes.run import ledger_of, silent
 from s2s.recipes.single_shot import single_shot
 from s2s.recipes.sources import open_source
@@ -119,6 +119,25 @@ def test_a_killed_launcher_is_started_again_and_two_at_once_share_the_work(start
         commit = ledger_of(settings).find_commit(run.key)
         assert commit is not None
         assert commit.attempt in list_names(join(settings.root, "runs", run.key), settings)
+
+
+def test_ctrl_c_stops_the_workers_which_say_so_and_the_same_command_goes_on(start, ray_door, tmp_path: Path) -> None:
+    settings = load_settings()
+    job = write_job(
+        tmp_path, "stopped", seeds=[6], set={**RUN, "training": {**RUN["training"], "max_steps": 400, "checkpoint_every_s": 0.2}}
+    )
+    process = start("atlas", "run", job, "--out", tmp_path / "out")
+    wait_for_lease("stopped", settings, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the same command resumes" in err
+    assert "Traceback" not in err
+    states = survey_atlas(find_plan("stopped", settings), settings).runs
+    assert {state.state for state in states} <= {"waiting", "done"}, "no lease is left to be waited for"
+    assert {state.cause for state in states} <= {"stopped", None}
+    assert ray_door("atlas", "run", job, "--out", tmp_path / "out").code == 0
+    assert survey_atlas(find_plan("stopped", settings), settings).count("done") == 3
 
 
 def test_a_run_that_cannot_work_is_given_up_explained_and_tried_again_when_asked(ray_door, tmp_path: Path) -> None:
