@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from s2s.contracts.atlas import AtlasBundle, AtlasConfig, AtlasPlan, AtlasRun, R
 from s2s.contracts.ledger import Cause
 from s2s.contracts.run import Resources
 from s2s.contracts.settings import Settings, load_settings
-from s2s.errors import S2SError
+from s2s.errors import S2SError, StorageError
 from s2s.orchestration.cluster import check_resources, join, room_for
 from s2s.orchestration.progress import EVERY_S
 from s2s.orchestration.retries import decide
@@ -227,9 +227,10 @@ class _Fleet:
         self._follower.finished(job.run)
 
     def _look_later(self, job: _Job) -> None:
-        if self._ledger.find_commit(job.run.key) is not None:
-            self._finish(job)
-            return
+        with suppress(StorageError):  # looked up again next time
+            if self._ledger.find_commit(job.run.key) is not None:
+                self._finish(job)
+                return
         job.ready_at = time.monotonic() + self._config.fleet.lease_s / 4
         self._resting.append(job)
 

@@ -17,6 +17,8 @@ from s2s.orchestration.retries import Retry, decide
         pytest.param("lost", 3, None, id="lost-poison"),
         pytest.param("storage", 1, Retry(after_s=5), id="storage-pause"),
         pytest.param("storage", 2, Retry(after_s=10), id="storage-longer-pause"),
+        pytest.param("storage", 14, Retry(after_s=300), id="storage-patience"),
+        pytest.param("storage", 15, None, id="storage-poison"),
         pytest.param("out-of-memory", 1, Retry(factor=2), id="memory-with-more"),
         pytest.param("preempted", 99, Retry(counts=False), id="preempted-always"),
         pytest.param("stopped", 99, Retry(counts=False), id="stopped-always"),

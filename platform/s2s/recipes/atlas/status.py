@@ -26,6 +26,9 @@ FINAL: frozenset[Cause] = frozenset({"bad-input", "diverged"})
 UNCOUNTED: frozenset[Cause] = frozenset({"preempted", "stopped"})
 """Causes that say nothing about the run."""
 
+STORAGE_PATIENCE = 5
+"""Times the cap on attempts that a run gets while S3 refuses: with growing pauses more than half an hour."""
+
 REMEDIES: Mapping[Cause, str] = {
     "bad-input": "mend or replace the section, or leave it out of the YAML",
     "diverged": "lower training.learning_rate or set training.clip_norm in the YAML: with other settings it is another run",
@@ -135,8 +138,8 @@ def cost_usd(plan: AtlasPlan, seconds: float) -> float:
 
 
 def is_given_up(cause: Cause | None, num_failures: int, max_attempts: int) -> bool:
-    """Whether a run that failed is left until somebody says `s2s atlas retry`."""
-    return cause in FINAL or num_failures >= max_attempts
+    """Whether a run that failed is left until somebody says `s2s atlas retry`; an S3 server gets more patience than a run."""
+    return cause in FINAL or num_failures >= max_attempts * (STORAGE_PATIENCE if cause == "storage" else 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
