@@ -56,6 +56,7 @@ class Metadata:
         self._folder.mkdir(exist_ok=True)
         host.ip(f"addr add {METADATA_ADDRESS}/32 dev lo")
         self.program = host.start("metadata", [sys.executable, HERE / "metadata.py", METADATA_ADDRESS, "80", host.disk_inside / "metadata"])
+        self.program.wait_for_word("ready", timeout_s=TIMEOUT_S)
 
     def give_notice(self, *, seconds: float = 120, action: str = "terminate") -> None:
         """Announce the end of the instance, as AWS does two minutes before; until now the answer was 404."""

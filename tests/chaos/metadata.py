@@ -56,4 +56,6 @@ class Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     Handler.folder, Handler.tokens = Path(sys.argv[3]), set()
-    ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+    server = ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler)
+    print("ready", flush=True)  # noqa: T201
+    server.serve_forever()

@@ -101,6 +101,21 @@ class Program:
         except subprocess.TimeoutExpired:
             raise ChaosError(f"{self.name} still runs after {timeout_s:g} s\n{self.tail()}") from None
 
+    def wait_for_word(self, word: str, *, timeout_s: float) -> str:
+        """Wait until it has printed a word; returns all it has printed.
+
+        Raises:
+            ChaosError: it ended without, or is not in time; the message has its last words.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            is_running = self.is_running
+            if word in (text := self.output()):
+                return text
+            if not is_running or time.monotonic() > deadline:
+                raise ChaosError(f"{self.name} did not say {word!r}\n{self.tail()}")
+            time.sleep(0.05)
+
     def output(self) -> str:
         """What it has printed so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
