@@ -9,6 +9,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
+from chaos.cluster import Cluster
 from chaos.doubles import METADATA_ADDRESS, FaultyS3, Metadata
 from chaos.hosts import Network
 from s2s.contracts.settings import Settings
@@ -143,3 +144,32 @@ def test_a_spot_instance_hears_of_its_end_with_a_token_only(network: Network) ->
     metadata.take_back()
     assert ask() == [200, [401, ""], [404, ""]]
     host.reset()
+
+
+TASK = """
+import socket, sys
+from s2s.contracts.settings import load_settings
+from s2s.orchestration.cluster import join
+join(load_settings())
+import ray
+
+@ray.remote(num_cpus=1, scheduling_strategy="SPREAD", max_retries=0)
+def write(number):
+    from s2s.storage.objects import read_bytes, write_bytes
+    from s2s.tracking.registry import list_models
+    settings = load_settings()
+    uri = f"{settings.root}/{number}"
+    write_bytes(uri, socket.gethostname().encode(), settings, if_absent=True)
+    list_models(settings)
+    return read_bytes(uri, settings).decode()
+
+print(" ".join(ray.get([write.remote(number) for number in range(6)])))
+"""
+
+
+def test_tasks_reach_every_server_though_s3_refuses_some_calls(servers, faulty_cluster: Cluster, operator: Settings) -> None:
+    servers.faulty_s3.order(seed=3, refuse=0.3)
+    said = faulty_cluster.run("driver", [sys.executable, "-c", TASK]).split()
+    assert set(said) == {"worker1", "worker2"}
+    assert [read_bytes(f"s3://{operator.bucket}/{number}", operator).decode() for number in range(6)] == said
+    assert servers.faulty_s3.counts()["refuse"] >= 1
