@@ -9,7 +9,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench schemas lint-infra clean
+TIMES ?= 1
+
+.PHONY: help setup demo test check chaos bench schemas lint-infra clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +22,7 @@ demo: $(VENV)/.ready ## two small tissues from file to registered model and impu
 	$(BIN)/s2s demo
 
 test: check ## everything in check, then contract, numerics and integration tests (real S3, MLflow and Ray)
-	$(PYTEST) tests --ignore=tests/unit --ignore=tests/test_architecture.py --ignore=tests/contract/test_schemas.py --ignore=tests/benchmarks
+	$(PYTEST) tests --ignore=tests/unit --ignore=tests/test_architecture.py --ignore=tests/contract/test_schemas.py --ignore=tests/benchmarks -m 'not chaos'
 
 check: $(VENV)/.ready ## lint, format, types, floors, unit tests
 	$(BIN)/ruff check .
@@ -28,6 +30,9 @@ check: $(VENV)/.ready ## lint, format, types, floors, unit tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(PYTEST) tests/unit tests/test_architecture.py tests/contract/test_schemas.py
+
+chaos: $(VENV)/.ready ## kill hosts, cut networks, fill disks (Linux, root, minutes); TIMES=3 does it three times
+	for time in $$(seq $(TIMES)); do $(PYTEST) tests/chaos -m chaos || exit 1; done
 
 bench: $(VENV)/.ready ## the benchmarks; results go to tests/benchmarks/results/ by hand
 	$(PYTEST) tests/benchmarks --benchmark-enable --benchmark-only

@@ -1,0 +1,29 @@
+"""What `make test` checks of the harness: a driver joins a cluster of several hosts, and its tasks run on every worker."""
+
+import json
+import sys
+
+from chaos.cluster import Cluster
+from chaos.hosts import Network
+
+DRIVER = """
+import json, socket, time
+from s2s.contracts.settings import load_settings
+from s2s.orchestration.cluster import join
+join(load_settings())
+import ray
+
+@ray.remote(num_cpus=1, scheduling_strategy="SPREAD")
+def where():
+    time.sleep(1)
+    return socket.gethostname(), str(load_settings().home)
+
+print(json.dumps(sorted(set(ray.get([where.remote() for _ in range(4)])))))
+"""
+
+
+def test_tasks_run_on_every_worker(network: Network, bare_cluster: Cluster) -> None:
+    said = bare_cluster.run("driver", [sys.executable, "-c", DRIVER])
+    home = str(bare_cluster.head.disk_inside / "home" / ".s2s")
+    assert json.loads(said.splitlines()[-1]) == [["worker1", home], ["worker2", home]]
+    assert network.orphans() == []
