@@ -21,6 +21,7 @@ from s2s.contracts.run import ScoreRow
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError, MissingError, StackError, TrackingError
 from s2s.tracking.background import Pace
+from s2s.tracking.promotion import Promotion, promote, rollback
 from s2s.tracking.recording import MLflowTracker, Receipt, open_tracker
 from s2s.tracking.registry import Candidate, ModelSummary, list_models, register
 from s2s.tracking.releases import load_release
@@ -224,6 +225,27 @@ def test_champion_challenger_and_previous_move_as_the_gate_says(
         assert aliases() == expected
     reasons = [version.gate or "" for version in summary(settings, name).versions]
     assert [reason.split(":")[0] for reason in reasons] == ["better", "better", "not better", "first", "leaky"]
+
+
+def test_a_person_promotes_and_takes_it_back(settings: Settings, tissue: str, script: Path, make_candidate: MakeCandidate) -> None:
+    name = f"s2s-human-{tissue}"
+    for pcc, is_leaky in [(0.5, False), (0.4, False), (0.9, True)]:
+        register_one(settings, make_candidate(tissue, script, pcc=pcc, is_leaky=is_leaky))
+    with pytest.raises(MissingError, match="has had no other"):
+        rollback(settings, name)
+    assert promote(settings, name, 2) == Promotion(name=name, champion=2, previous=1)
+    assert load_release(f"models:/{name}@champion", settings)[0].scores[0].pcc == 0.4
+    assert rollback(settings, name) == Promotion(name=name, champion=1, previous=2)
+    assert rollback(settings, name) == Promotion(name=name, champion=2, previous=1)
+    assert [version.gate for version in summary(settings, name).versions][1:] == ["rolled back to by hand", "rolled back to by hand"]
+    with pytest.raises(InputError, match="version 3 is leaky"):
+        promote(settings, name, 3)
+    with pytest.raises(InputError, match="not champion yet"):
+        promote(settings, name, 2)
+    with pytest.raises(MissingError, match="there is no 9"):
+        promote(settings, name, 9)
+    with pytest.raises(MissingError, match="there is no 's2s-human-nowhere'"):
+        rollback(settings, "s2s-human-nowhere")
 
 
 def test_shipping_all_of_a_run_again_changes_nothing(

@@ -1,4 +1,4 @@
-"""`s2s models`: what the registry holds, as a table for people or as JSON for programs.
+"""`s2s models`: what the registry holds, as a table for people or as JSON for programs; and who is champion.
 
 Decision: output goes to stdout and nothing else does, so that `s2s models --json | jq` works; MLflow is imported only
 when the verb runs.
@@ -8,23 +8,41 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
+
+from s2s.cli.options import Json
 
 if TYPE_CHECKING:
+    from typer._click.core import Context
+
+    from s2s.tracking.promotion import Promotion
     from s2s.tracking.registry import ModelSummary, VersionSummary
 
 COLUMNS = ("version", "aliases", "made on", "pitch", "PCC", "RMSE", "classical")
 
 
+class _ListUnlessTold(TyperGroup):
+    """`s2s models` and `s2s models NAME` list; `promote` and `rollback` are words of their own."""
+
+    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
+        if args[:1] != ["--help"] and not set(args[:1]) & self.commands.keys():
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=_ListUnlessTold, help="The tissues' models: list them (`s2s models [NAME]`), and say who is champion.")
+Name = Annotated[str, typer.Argument(help="Registered name, for instance s2s-human-breast.")]
+Registry = Annotated[bool, typer.Option("--local", help="The registry of --local runs instead of the server's.")]
+
+
+@app.command("list", epilog="Example: s2s models s2s-human-breast")
 def models(
     name: Annotated[str | None, typer.Argument(help="Only this model, for instance s2s-human-breast.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    local: Annotated[bool, typer.Option("--local", help="The registry of --local runs instead of the server's.")] = False,
+    local: Registry = False,
 ) -> None:
-    """List the tissues' models with their versions, aliases and accuracy on held-out bins.
-
-    Example: `s2s models s2s-human-breast`
-    """
+    """List the tissues' models with their versions, aliases and accuracy on held-out bins."""
     from s2s.contracts.settings import load_settings
     from s2s.errors import MissingError
     from s2s.tracking.registry import list_models
@@ -42,6 +60,34 @@ def models(
         _print_table(found)
     else:
         typer.echo(f"no models at {settings.tracking_uri} yet; `s2s train jobs/<file>.yaml` registers one")
+
+
+@app.command("promote", epilog="Example: s2s models promote s2s-human-breast 7")
+def promote(
+    name: Name, version: Annotated[int, typer.Argument(min=1, help="Of the model.")], local: Registry = False, json_: Json = False
+) -> None:
+    """Make a version champion, whatever the gate said; the champion so far becomes @previous."""
+    from s2s.contracts.settings import load_settings
+    from s2s.tracking import promotion
+
+    _tell(promotion.promote(load_settings(is_local=local or None), name, version), is_json=json_)
+
+
+@app.command("rollback", epilog="Example: s2s models rollback s2s-human-breast")
+def rollback(name: Name, local: Registry = False, json_: Json = False) -> None:
+    """Make the former champion champion again; a second rollback takes the first back."""
+    from s2s.contracts.settings import load_settings
+    from s2s.tracking import promotion
+
+    _tell(promotion.rollback(load_settings(is_local=local or None), name), is_json=json_)
+
+
+def _tell(done: "Promotion", *, is_json: bool) -> None:
+    if is_json:
+        typer.echo(json.dumps({"name": done.name, "champion": done.champion, "previous": done.previous}))
+        return
+    before = "" if done.previous is None else f"; version {done.previous} is @previous"
+    typer.echo(f"{done.name}: version {done.champion} is @champion{before}")
 
 
 def _print_table(found: "list[ModelSummary]") -> None:

@@ -5,8 +5,6 @@ within a step; code that tells no progress for long works on in vain, but can no
 """
 
 import logging
-import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -74,7 +72,7 @@ def attempting(run: Run, launch: Launch) -> Iterator[Run]:
     Writes:
         The lease, renewed in the background; where the block raises, why.
     """
-    ledger = ledger_of(run.settings, holder=f"{socket.gethostname()}:{os.getpid()}")
+    ledger = ledger_of(run.settings)
     lease = ledger.take(run.key, lease_s=launch.lease_s, takes_over=launch.takes_over)
     if lease is None:
         last = ledger.last_lease(run.key)

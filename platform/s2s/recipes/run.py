@@ -9,6 +9,8 @@ checkpoint and its own report; what does not change a result (resources, names i
 
 import hashlib
 import json
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -120,6 +122,11 @@ class Run:
         return uri
 
 
-def ledger_of(settings: Settings, holder: str = "unknown") -> Ledger:
-    """The ledger of the atlas that the settings name."""
-    return Ledger(root=settings.root, settings=settings, holder=holder)
+def ledger_of(settings: Settings, holder: str | None = None) -> Ledger:
+    """The ledger of the atlas that the settings name.
+
+    Args:
+        settings: Where it lies.
+        holder: Who asks, for people to read; this host and process when absent.
+    """
+    return Ledger(root=settings.root, settings=settings, holder=holder or f"{socket.gethostname()}:{os.getpid()}")

@@ -1,8 +1,6 @@
 """One run of an atlas in a worker: claimed, done, committed, or its failure written down. It raises nothing of a run's."""
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +71,7 @@ def _failed(run: AtlasRun, error: Exception, settings: Settings, started: float)
     words = str(error) if isinstance(error, S2SError) else f"{type(error).__name__}: {error}"
     cause = cause_of(error)
     try:
-        ledger = ledger_of(settings, holder=f"{socket.gethostname()}:{os.getpid()}")
+        ledger = ledger_of(settings)
         last = ledger.last_lease(run.key)
         # A run that failed before it was claimed, because its section is gone, has no lease of this attempt.
         is_claimed = last is not None and last.holder == ledger.holder and last.taken_at >= started
