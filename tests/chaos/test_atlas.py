@@ -250,8 +250,8 @@ def test_a_machine_that_is_taken_back_with_notice(atlas: Atlas, undisturbed: dic
 
 def test_two_launchers_at_once(atlas: Atlas, undisturbed: dict[str, str]) -> None:
     both = [atlas.launch() for _ in range(2)]
-    for launcher in both:
-        check(atlas, atlas.finish(launcher), undisturbed)
+    for status in [atlas.finish(launcher) for launcher in both]:
+        check(atlas, status, undisturbed)
 
 
 def test_ctrl_c_and_again(atlas: Atlas, undisturbed: dict[str, str]) -> None:

@@ -63,8 +63,9 @@ def open_source(source: str | SectionSource | SyntheticTissue, settings: Setting
         section = open_section(uri, settings)
     except MissingError:
         binned = make_synthetic(source)[0] if isinstance(source, SyntheticTissue) else read_section(source, on_progress)
-        store_section(binned, uri, settings, on_progress=on_progress)
-        return open_section(uri, settings)
+        with suppress(ExistsError):  # another process was faster; whether it stored the same is looked at below
+            store_section(binned, uri, settings, on_progress=on_progress)
+        section = open_section(uri, settings)
     if difference := _difference(source, section.meta):
         raise ExistsError(
             f"expected section {source.id} to hold {_origin(source)}, but {uri} differs: {difference}; "

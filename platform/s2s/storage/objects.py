@@ -11,14 +11,16 @@ from pathlib import Path
 
 import obstore
 from botocore.exceptions import ClientError
+from obstore.exceptions import GenericError
 
 from s2s.contracts.settings import Settings
 from s2s.errors import ExistsError, InputError
-from s2s.storage.clients import s3_client
+from s2s.storage.clients import PATIENCE_S, s3_client
 from s2s.storage.faults import translated
 from s2s.storage.location import Place, bytes_store, parse
 
 CONFLICT_ATTEMPTS = 5
+BROKEN_ATTEMPTS = 4
 
 
 def read_bytes(uri: str, settings: Settings) -> bytes:
@@ -50,8 +52,10 @@ def write_bytes(uri: str, data: bytes, settings: Settings, *, if_absent: bool = 
     with translated(uri, settings):
         if if_absent and place.scheme == "s3":
             _put_if_absent(place, data, settings)
+        elif if_absent:
+            obstore.put(bytes_store(place, settings, make=True), place.key, data, mode="create")
         else:
-            obstore.put(bytes_store(place, settings, make=True), place.key, data, mode="create" if if_absent else "overwrite")
+            _put(place, data, settings)
 
 
 def exists(uri: str, settings: Settings) -> bool:
@@ -136,6 +140,21 @@ def _delete_folder(folder: Path) -> None:
     # As in an object store, a folder exists only through what lies in it.
     with suppress(OSError):
         folder.parent.rmdir()
+
+
+def _put(place: Place, data: bytes, settings: Settings) -> None:
+    """Obstore does not send again what broke off in the middle of a body; to overwrite twice is the same as once."""
+    store, started = bytes_store(place, settings, make=True), time.monotonic()
+    for attempt in range(BROKEN_ATTEMPTS):
+        try:
+            obstore.put(store, place.key, data, mode="overwrite")
+        except GenericError:
+            # A server that is gone has had its patience already: obstore itself tried again for that long.
+            if attempt == BROKEN_ATTEMPTS - 1 or time.monotonic() - started > PATIENCE_S / 2:
+                raise
+            time.sleep(0.1 * 2**attempt)
+        else:
+            return
 
 
 def _put_if_absent(place: Place, data: bytes, settings: Settings) -> None:

@@ -3,26 +3,23 @@
 Named here in order is everything that is done. Where runs are done (`RunAll`: on Ray or in this process) is handed in.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasRun, AtlasStatus
 from s2s.contracts.settings import Settings
-from s2s.errors import StorageError
 from s2s.recipes.atlas.estimate import pilot_runs
 from s2s.recipes.atlas.plan import make_plan
 from s2s.recipes.atlas.records import AtlasRecorder, record_end
 from s2s.recipes.atlas.status import atlas_files, store_plan, survey_atlas
+from s2s.recipes.patience import patiently
 from s2s.recipes.run import Progress
 from s2s.storage.location import join
 from s2s.storage.objects import write_bytes
 
-PATIENCE, PAUSE_S = 20, 15.0
+ATTEMPTS, PAUSE_S = 20, 15.0
 """How often the end of a launch asks an S3 server that does not answer, and the pause between."""
 
-T = TypeVar("T")
 Finished = Callable[[AtlasRun], None]
 RunAll = Callable[[AtlasPlan, Sequence[AtlasRun], Settings, Finished], None]
 """Does runs somewhere; tells of each that has its commit."""
@@ -75,9 +72,10 @@ def launch_atlas(config: AtlasConfig, settings: Settings, on_progress: Progress,
             run_all(plan, pending, settings, recorder.add)
     finally:
         recorder.close()
-    status = _patiently(lambda: survey_atlas(plan, settings), on_progress)
+    # After hours of work an outage of a minute must not cost the account of it.
+    status = patiently(lambda: survey_atlas(plan, settings), on_progress, attempts=ATTEMPTS, pause_s=PAUSE_S)
     files = atlas_files(status)
-    _patiently(lambda: _store(config.name, files, settings), on_progress)
+    patiently(lambda: _store(config.name, files, settings), on_progress, attempts=ATTEMPTS, pause_s=PAUSE_S)
     record_end(plan, status, files, settings)
     return Launched(plan=plan, status=status, num_before=before.count("done"), files=files)
 
@@ -85,14 +83,3 @@ def launch_atlas(config: AtlasConfig, settings: Settings, on_progress: Progress,
 def _store(name: str, files: Mapping[str, bytes], settings: Settings) -> None:
     for file, data in files.items():
         write_bytes(join(settings.root, "atlases", name, file), data, settings)
-
-
-def _patiently(do: Callable[[], T], on_progress: Progress) -> T:
-    """Try again while S3 does not answer: after hours of work a minute's outage must not cost the account of it."""
-    for attempt in range(PATIENCE):
-        try:
-            return do()
-        except StorageError as error:
-            on_progress("wait for S3", attempt, PATIENCE, str(error))
-            time.sleep(PAUSE_S)
-    return do()

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from s2s import __version__
 from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasQuery, AtlasRun, Skipped
@@ -16,11 +17,15 @@ from s2s.contracts.section import SectionMeta
 from s2s.contracts.settings import Settings
 from s2s.contracts.sources import label_of
 from s2s.errors import InputError, MissingError
+from s2s.recipes.patience import patiently
 from s2s.recipes.run import Progress, Run
 from s2s.recipes.sources import open_run, open_source
 from s2s.storage.commits import now_utc
 from s2s.storage.location import join
 from s2s.storage.sections import Section, list_sections, open_section
+
+ATTEMPTS, PAUSE_S = 3, 2.0
+"""How often a section is ingested where S3 breaks off: among many sections some will meet a fault."""
 
 READERS = 32
 """Sections that are opened at once."""
@@ -63,7 +68,7 @@ def _sections(config: AtlasConfig, settings: Settings, on_progress: Progress) ->
     for done, source in enumerate(config.sections):
         on_progress("sections", done, len(config.sections), label_of(source))
         try:
-            section = open_source(source, settings, on_progress)
+            section = patiently(partial(open_source, source, settings, on_progress), on_progress, attempts=ATTEMPTS, pause_s=PAUSE_S)
         except (MissingError, InputError) as error:
             skipped.append(
                 Skipped(section_id=label_of(source), tissue="" if isinstance(source, str) else source.tissue or "", reason=str(error))
