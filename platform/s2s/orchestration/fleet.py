@@ -130,8 +130,6 @@ class _Fleet:
         self.tally = Tally(total=len(pending))
 
     def run(self) -> Tally:
-        import ray
-
         try:
             while self._waiting or self._resting or self._running:
                 self._wake()
@@ -139,16 +137,22 @@ class _Fleet:
                 if not self._running and self.tally.is_over_budget:
                     break
                 self._follower.tick(self.tally)
-                if self._running:
-                    ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=EVERY_S, fetch_local=False)
-                    for task in ready:
-                        self._take_back(task, self._running.pop(task))
-                else:
-                    time.sleep(EVERY_S)
+                self._wait()
         finally:
             self._stop()
             self._follower.tick(self.tally)
         return self.tally
+
+    def _wait(self) -> None:
+        """Until all tasks have ended, or for half a second; take back those that have."""
+        import ray
+
+        if not self._running:
+            time.sleep(EVERY_S)
+            return
+        ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=EVERY_S, fetch_local=False)
+        for task in ready:
+            self._take_back(task, self._running.pop(task))
 
     def _wake(self) -> None:
         now = time.monotonic()
@@ -203,21 +207,30 @@ class _Fleet:
         try:
             told = [RunOutcome.model_validate_json(line) for line in ray.get(task).splitlines()]
         except OutOfMemoryError as error:
-            return [self._lost(job, "out-of-memory", str(error)) for job in jobs]
+            return self._lost(jobs, "out-of-memory", str(error))
         except RayError as error:
-            return [self._lost(job, "lost", f"its worker was lost: {type(error).__name__}") for job in jobs]
+            return self._lost(jobs, "lost", f"its worker was lost: {type(error).__name__}")
         return told
 
-    def _lost(self, job: _Job, cause: Cause, message: str) -> RunOutcome:
-        """Say so in the ledger, so that nobody waits for the lease; the first runs of the bundle may be done."""
-        key = job.run.key
+    def _lost(self, jobs: Sequence[_Job], cause: Cause, message: str) -> list[RunOutcome]:
+        """Find out what became of the runs of a task that was lost: some may be done, one was at work, the rest was never begun."""
+        outcomes = [self._account(job.run.key, cause, message) for job in jobs]
+        if any(outcome.state == "done" or outcome.cause != "preempted" for outcome in outcomes):
+            return outcomes
+        # The worker died before it began: without a culprit it would be tried for ever.
+        return [RunOutcome(key=jobs[0].run.key, state="failed", cause=cause, message=message), *outcomes[1:]]
+
+    def _account(self, key: str, cause: Cause, message: str) -> RunOutcome:
+        """Say in the ledger that a run was lost, so that nobody waits for its lease."""
         try:
             if self._ledger.find_commit(key) is not None:
                 return RunOutcome(key=key, state="done")
             lease = self._ledger.last_lease(key)
-            if lease is None:  # it was never begun
-                return RunOutcome(key=key, state="failed", cause="preempted")
+            if lease is None:
+                return RunOutcome(key=key, state="failed", cause="preempted", message="never begun")
             self._ledger.fail(lease, cause, message)
+            for failure in self._ledger.read_failures([(key, lease.token)]):  # a worker that could still speak said it better
+                cause, message = failure.cause, failure.message
         except S2SError as error:
             logger.warning("could not look up run %s, whose worker was lost: %s", key, error)
         return RunOutcome(key=key, state="failed", cause=cause, message=message)

@@ -6,12 +6,13 @@ that they appear on it together, at the end.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from pydantic import ValidationError
 
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError
-from s2s.tracking.records import RECORD, ArtifactRecord, CloseRecord, MetricsRecord, ParamsRecord, Record
+from s2s.tracking.records import RECORD, ArtifactRecord, CloseRecord, MetricsRecord, ParamsRecord, Record, SpoolHeader
 from s2s.tracking.spool import create_spool, is_waiting, now_ms
 
 
@@ -35,7 +36,7 @@ class FinishedRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     journal: bytes = b""
-    id: str | None = None
+    id: str = field(default_factory=lambda: uuid4().hex)
 
 
 def spool_finished_run(settings: Settings, experiment: str, run: FinishedRun) -> None:
@@ -53,9 +54,10 @@ def spool_finished_run(settings: Settings, experiment: str, run: FinishedRun) ->
         `$S2S_HOME/spool/<id>/`, unless it waits there already.
     """
     told = _read(run)
-    if run.id is not None and is_waiting(settings.home, run.id):
+    if is_waiting(settings.home, run.id):
         return
-    spool = create_spool(settings.home, experiment=experiment, run_name=run.name, tags=run.tags, is_local=settings.is_local, id_=run.id)
+    header = SpoolHeader(id=run.id, experiment=experiment, run_name=run.name, tags=dict(run.tags), is_local=settings.is_local)
+    spool = create_spool(settings.home, header)
     try:
         if run.params:
             spool.append(ParamsRecord(values=dict(run.params)))

@@ -20,7 +20,7 @@ from s2s.contracts.document import Part
 from s2s.contracts.settings import Settings
 from s2s.errors import S2SError
 from s2s.tracking.background import Background, Pace
-from s2s.tracking.records import ArtifactRecord, CloseRecord, MetricsRecord, ModelRecord, ParamsRecord, Record
+from s2s.tracking.records import ArtifactRecord, CloseRecord, MetricsRecord, ModelRecord, ParamsRecord, Record, SpoolHeader
 from s2s.tracking.server import PARENT_TAG, connect
 from s2s.tracking.shipping import Shipper
 from s2s.tracking.spool import create_spool, now_ms
@@ -200,8 +200,8 @@ def open_tracker(settings: Settings, *, experiment: str, run_name: str, tags: Ma
         `$S2S_HOME/spool/<id>/`; then, in the background, the run in MLflow.
     """
     server = connect(settings)
-    spool = create_spool(settings.home, experiment=experiment, run_name=run_name, tags=tags, is_local=settings.is_local)
-    return MLflowTracker(Shipper(server, spool), pace or Pace())
+    header = SpoolHeader(experiment=experiment, run_name=run_name, tags=dict(tags), is_local=settings.is_local)
+    return MLflowTracker(Shipper(server, create_spool(settings.home, header)), pace or Pace())
 
 
 @contextmanager

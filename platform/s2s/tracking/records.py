@@ -1,5 +1,7 @@
 """What a spool holds, as documents: the records of a run, what the run is, and how far shipping has come."""
 
+import time
+import uuid
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -57,12 +59,12 @@ class SpoolHeader(Document):
 
     kind: Literal["spool"] = "spool"
     version: Literal[1] = 1
-    id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    id: str = Field(default_factory=lambda: uuid.uuid4().hex, pattern=r"^[0-9a-f]{32}$")
     experiment: str
     run_name: str
     tags: dict[str, str]
     is_local: bool = Field(description="belongs to MLflow on SQLite in process, not to a server")
-    started_ms: int
+    started_ms: int = Field(default_factory=lambda: time.time_ns() // 1_000_000)
 
 
 class SpoolState(Part):

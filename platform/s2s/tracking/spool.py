@@ -16,8 +16,7 @@ import os
 import shutil
 import threading
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -142,15 +141,12 @@ def is_waiting(home: Path, spool_id: str) -> bool:
     return (home / "spool" / spool_id).is_dir()
 
 
-def create_spool(home: Path, *, experiment: str, run_name: str, tags: Mapping[str, str], is_local: bool, id_: str | None = None) -> Spool:
-    """Make and own the spool of a run; a new run where no id is given.
+def create_spool(home: Path, header: SpoolHeader) -> Spool:
+    """Make and own the spool of a run.
 
     Writes:
         `<home>/spool/<id>/`, visible to replay only once it is locked.
     """
-    header = SpoolHeader(
-        id=id_ or uuid.uuid4().hex, experiment=experiment, run_name=run_name, tags=dict(tags), is_local=is_local, started_ms=now_ms()
-    )
     root = home / "spool"
     new = root / (NEW + header.id)
     (new / FILES).mkdir(parents=True)

@@ -45,5 +45,5 @@ def test_every_job_explains_itself():
     for path in jobs:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert lines[0].startswith("# ")
-        verb = "benchmark" if path.name.startswith("benchmark") else "train"
+        verb = {"benchmark": "benchmark", "atlas": "atlas run"}.get(path.stem.split("_")[0], "train")
         assert any(f"s2s {verb} jobs/{path.name}" in line for line in lines), f"{path.name} does not say how to run it"

@@ -16,6 +16,10 @@ from s2s.tracking.thinning import Point
 from s2s.tracking.vendor import RefusedError
 
 
+def header() -> SpoolHeader:
+    return SpoolHeader(experiment="e", run_name="r", tags={}, is_local=False)
+
+
 class FakeServer:
     """Keeps what it is sent, in order; its nth call fails once for each n in `failures`."""
 
@@ -69,7 +73,7 @@ EVERYTHING = [
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
-    spool = create_spool(tmp_path, experiment="e", run_name="r", tags={}, is_local=False)
+    spool = create_spool(tmp_path, header())
     spool.append(ParamsRecord(values={"a": "1"}))
     spool.append(MetricsRecord(at_ms=1, step=0, values={"loss": 2.0, "pcc": 0.1}))
     spool.append(MetricsRecord(at_ms=2, step=1, values={"loss": 1.0}))
@@ -142,7 +146,7 @@ QUICK = Pace(ship_every_s=0.01, retry_at_most_every_s=0.02, sample_every_s=0.05,
 
 
 def track(home: Path, server: FakeServer) -> MLflowTracker:
-    spool = create_spool(home, experiment="e", run_name="r", tags={}, is_local=False)
+    spool = create_spool(home, header())
     return MLflowTracker(Shipper(server, spool), QUICK)  # type: ignore[arg-type]
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from s2s.errors import InputError
-from s2s.tracking.records import CloseRecord, ParamsRecord, SpoolState
+from s2s.tracking.records import CloseRecord, ParamsRecord, SpoolHeader, SpoolState
 from s2s.tracking.spool import Spool, claim_spool, create_spool, left_over
 
 LIVE_PROCESS = """
 import sys, time
 from pathlib import Path
-from s2s.tracking.records import ParamsRecord
+from s2s.tracking.records import ParamsRecord, SpoolHeader
 from s2s.tracking.spool import create_spool
-spool = create_spool(Path(sys.argv[1]), experiment="e", run_name="r", tags={}, is_local=True)
+spool = create_spool(Path(sys.argv[1]), SpoolHeader(experiment="e", run_name="r", tags={}, is_local=True))
 spool.append(ParamsRecord(values={"seed": "1"}))
 print(spool.folder, flush=True)
 time.sleep(600)
@@ -26,7 +26,7 @@ FIRST, SECOND = ParamsRecord(values={"a": "1"}), ParamsRecord(values={"b": "é"}
 
 
 def make(home: Path, run_name: str = "run") -> Spool:
-    return create_spool(home, experiment="e", run_name=run_name, tags={"t": "v"}, is_local=False)
+    return create_spool(home, SpoolHeader(experiment="e", run_name=run_name, tags={"t": "v"}, is_local=False))
 
 
 def test_records_come_back_in_order_from_any_record_on(tmp_path: Path) -> None:

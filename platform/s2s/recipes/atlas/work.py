@@ -1,4 +1,7 @@
-"""One run of an atlas in a worker: claimed, done, committed, or its failure written down. It raises nothing of a run's."""
+"""One run of an atlas in a worker: claimed, done, committed, or its failure written down.
+
+A defect of ours ends the worker's task; the launcher then learns from the ledger what became of each of its runs.
+"""
 
 import logging
 import time
@@ -60,16 +63,13 @@ def do_run(run: AtlasRun, config: AtlasConfig, settings: Settings) -> RunOutcome
         single_shot(atlas_run_config(config, run.section, run.seed), settings, silent, launch)
     except LeaseError as error:
         return RunOutcome(key=run.key, state="elsewhere", message=str(error))
-    except Exception as error:
-        if not isinstance(error, S2SError):
-            logger.exception("run %s of %s ended with a defect", run.key, run.section_id)
+    except S2SError as error:
         return _failed(run, error, settings, started)
     return RunOutcome(key=run.key, state="done", seconds=_since(started))
 
 
-def _failed(run: AtlasRun, error: Exception, settings: Settings, started: float) -> RunOutcome:
-    words = str(error) if isinstance(error, S2SError) else f"{type(error).__name__}: {error}"
-    cause = cause_of(error)
+def _failed(run: AtlasRun, error: S2SError, settings: Settings, started: float) -> RunOutcome:
+    cause, words = cause_of(error), str(error)
     try:
         ledger = ledger_of(settings)
         last = ledger.last_lease(run.key)
