@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-import ray
 
 from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasRun, RunOutcome
 from s2s.contracts.settings import Settings, load_settings
+from s2s.orchestration.cluster import join
 from s2s.orchestration.fleet import Follower, Tally, run_fleet
 from s2s.recipes.run import ledger_of
 from s2s.stack import local
@@ -43,6 +43,8 @@ def settings() -> Iterator[Settings]:
             local.up(Path(folder), lambda what: None)
             yield load_settings()
         finally:
+            import ray  # noqa: PLC0415 - it reads its environment when imported
+
             ray.shutdown()
             local.down(Path(folder), lambda what: None)
 
@@ -72,7 +74,10 @@ class Watch:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("num_runs", [pytest.param(FEW, id="1000"), pytest.param(MANY, id="10000")])
 def test_the_fleet_itself(benchmark, settings: Settings, num_runs: int) -> None:
-    ray.cloudpickle.register_pickle_by_value(__import__(__name__, fromlist=["x"]))
+    join(settings)
+    from ray import cloudpickle  # noqa: PLC0415 - it reads its environment when imported
+
+    cloudpickle.register_pickle_by_value(__import__(__name__, fromlist=["x"]))
     plan = plan_of(num_runs)
     run_fleet(
         plan_of(8), plan_of(8).runs, settings, Follower(finished=lambda run: None, tick=lambda tally: None), do_nothing
