@@ -15,7 +15,7 @@ import pytest
 
 from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasRun, RunOutcome
 from s2s.contracts.settings import Settings, load_settings
-from s2s.orchestration.cluster import join
+from s2s.orchestration import cluster
 from s2s.orchestration.fleet import Follower, Tally, run_fleet
 from s2s.recipes.run import ledger_of
 from s2s.stack import local
@@ -74,7 +74,7 @@ class Watch:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("num_runs", [pytest.param(FEW, id="1000"), pytest.param(MANY, id="10000")])
 def test_the_fleet_itself(benchmark, settings: Settings, num_runs: int) -> None:
-    join(settings)
+    cluster.join(settings)
     from ray import cloudpickle  # noqa: PLC0415 - it reads its environment when imported
 
     cloudpickle.register_pickle_by_value(__import__(__name__, fromlist=["x"]))
