@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from s2s.contracts.run import RunReport
-from s2s.contracts.settings import load_settings
+from s2s.contracts.settings import Settings, load_settings
 from s2s.stack import local
 from s2s.stack.folder import StackFolder
 from s2s.stack.processes import stop
 from s2s.storage.location import join
-from s2s.storage.objects import exists, list_names
+from s2s.storage.objects import list_below, list_names
 from s2s.tracking.server import connect
 from s2s.tracking.spool import left_over
 
@@ -26,6 +26,10 @@ def mlflow_comes_back(stack: Path):
     local.up(stack, lambda what: None)
 
 
+def has_checkpoint(run: str, settings: Settings) -> bool:
+    return any(path.endswith("/checkpoint.safetensors") for path in list_below(run, settings))
+
+
 def test_a_training_outlives_mlflow_and_its_records_arrive_once(
     start, door, stack: Path, job: Path, tmp_path: Path, mlflow_comes_back: None
 ) -> None:
@@ -34,7 +38,7 @@ def test_a_training_outlives_mlflow_and_its_records_arrive_once(
     known = set(list_names(runs, settings))
     process = start("train", job, *OFTEN, "--set", "section=synthetic-layers", "--out", tmp_path / "out")
     deadline = time.monotonic() + 120
-    while not any(exists(join(runs, name, "checkpoint.safetensors"), settings) for name in set(list_names(runs, settings)) - known):
+    while not any(has_checkpoint(join(runs, name), settings) for name in set(list_names(runs, settings)) - known):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
