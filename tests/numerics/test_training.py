@@ -57,7 +57,7 @@ def test_a_killed_training_continues_bit_for_bit(make_run: MakeRun, expression: 
     broken = make_run(expression, f"broken{stop_at}", changes)
     with pytest.raises(KilledError):
         fitted(replace(broken, on_progress=kill))
-    saved = read_checkpoint(broken.checkpoint, broken.settings)
+    saved = read_checkpoint(broken.checkpoints[0], broken.settings)
     assert saved is not None
     assert saved[1]["step"] == stop_at
     resumed = fitted(broken)
@@ -90,7 +90,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoint(
     run = make_run(expression, "exploding", training(max_steps=200, learning_rate=1e30, checkpoint_every_s=1e-9))
     with pytest.raises(TrainingError, match=r"finite loss .* at step \d+; last good checkpoint: .*checkpoint\.safetensors"):
         fitted(run)
-    saved = read_checkpoint(run.checkpoint, run.settings)
+    saved = read_checkpoint(run.checkpoints[0], run.settings)
     assert saved is not None
     assert all(np.isfinite(array).all() for array in saved[0].values())
 
