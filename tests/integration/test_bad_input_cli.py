@@ -157,9 +157,10 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint(door, section:
     wild = ("--set", "training.learning_rate=1e30", "--set", "training.checkpoint_every_s=0.000001")
     outcome = door("train", job, "--local", *wild)
     (run,) = (section / "local" / "runs").iterdir()
-    checkpoint = run / "checkpoint.safetensors"
+    (attempt,) = run.iterdir()
+    checkpoint = attempt / "checkpoint.safetensors"
     refused(outcome, "finite loss", "at step 2", f"last good checkpoint: {checkpoint}", "learning_rate")
-    assert [path.name for path in run.iterdir()] == [checkpoint.name]
+    assert [path.name for path in attempt.iterdir()] == [checkpoint.name]
     saved = read_checkpoint(str(checkpoint), load_settings(is_local=True))
     assert saved is not None
     assert saved[1]["step"] == 1
