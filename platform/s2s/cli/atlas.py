@@ -1,7 +1,5 @@
 """`s2s atlas`: hundreds of sections from one YAML, planned, run, followed, and tried again."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -58,8 +56,8 @@ def run(job: Job, set_: Set = None, local: Local = False, json_: Json = False, o
     config, settings = _load(job, set_, local)
     from s2s.recipes.atlas.launching import launch_atlas
 
-    with progress_bar(is_quiet=json_) as report, _runner(settings, config, report, is_quiet=json_) as run_all:
-        launched = launch_atlas(config, settings, report, run_all, is_pilot=pilot)
+    with progress_bar(is_quiet=json_) as report:
+        launched = launch_atlas(config, settings, report, _runner(settings, config, report), is_pilot=pilot)
     folder = out or Path("out") / config.name
     _save(launched.files, folder)
     if json_:
@@ -131,19 +129,16 @@ def _causes(words: list[str]) -> "list[Cause]":
     return [cause for cause in known if cause in words]
 
 
-@contextmanager
-def _runner(settings: "Settings", config: "AtlasConfig", report: Report, *, is_quiet: bool) -> "Iterator[RunAll]":
+def _runner(settings: "Settings", config: "AtlasConfig", report: Report) -> "RunAll":
     """Where runs are done: in this process with `--local`, else on Ray, with a live view where somebody looks."""
     if settings.is_local:
         from s2s.recipes.atlas.here import here
 
-        yield here(report)
-        return
+        return here(report)
     from s2s.cli.fleet_view import fleet_view
     from s2s.orchestration.fleet import on_ray
 
-    with fleet_view(config, report, is_quiet=is_quiet) as tick:
-        yield on_ray(tick)
+    return on_ray(fleet_view(config, report))
 
 
 def _save(files: dict[str, bytes], folder: Path) -> None:

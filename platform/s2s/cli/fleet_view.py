@@ -1,8 +1,7 @@
 """The live view of a fleet: what the progress bar of a launch says beside its count."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from s2s.cli.progress import Report
@@ -12,24 +11,20 @@ if TYPE_CHECKING:
     from s2s.orchestration.fleet import Tally
 
 
-@contextmanager
-def fleet_view(config: "AtlasConfig", report: Report, *, is_quiet: bool) -> "Iterator[Callable[[Tally], None]]":
+def fleet_view(config: "AtlasConfig", report: Report) -> "Callable[[Tally], None]":
     """Show how a launch goes on the progress bar of the verb.
 
     Args:
         config: Names the budget.
         report: The verb's progress.
-        is_quiet: Show nothing.
     """
     started = time.monotonic()
 
     def tick(tally: "Tally") -> None:
-        if not is_quiet:
-            report(
-                "runs", tally.done + sum(tally.failed.values()), tally.total, describe(tally, time.monotonic() - started, config.budget_usd)
-            )
+        ended = tally.done + sum(tally.failed.values())
+        report("runs", ended, tally.total, describe(tally, time.monotonic() - started, config.budget_usd))
 
-    yield tick
+    return tick
 
 
 def describe(tally: "Tally", seconds: float, budget_usd: float | None) -> str:

@@ -37,7 +37,6 @@ class AtlasRecorder:
         self._plan, self._settings = plan, settings
         self._queue: SimpleQueue[AtlasRun] = SimpleQueue()
         self._stop = threading.Event()
-        self.num_sent = 0
         self._thread = threading.Thread(target=self._work, name="s2s-atlas-records", daemon=True)
 
     def start(self) -> None:
@@ -85,7 +84,6 @@ class AtlasRecorder:
             commit = ledger_of(self._settings).find_commit(run.key)
             if commit is not None:
                 spool_finished_run(self._settings, self._experiment, _child(self._plan, run, commit, self._settings))
-                self.num_sent += 1
         replay(self._settings)
 
     @property
