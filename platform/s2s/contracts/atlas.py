@@ -14,6 +14,8 @@ from s2s.contracts.section import SectionId, Term
 from s2s.contracts.sources import AnySource
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Stage = Literal["train", "judge", "impute"]
+"""What a run does with its section: train a network on it, score a release on it, or fill it in for good."""
 
 
 class AtlasQuery(Part):
@@ -78,9 +80,11 @@ class AtlasConfig(Document):
 
 
 class AtlasRun(Part):
-    """One run of an atlas."""
+    """One run of an atlas: one thing done with one section, once."""
 
     key: RunKey
+    stage: Stage = "train"
+    release: Uri | None = Field(None, description="folder of the release that is judged, or fills in")
     section: Uri = Field(description="URI of the section")
     section_id: str
     tissue: Term
@@ -103,7 +107,7 @@ class Skipped(Part):
 
 
 class AtlasPlan(Document):
-    """All runs of an atlas, by key; it lies at `atlases/<name>/plan.json`."""
+    """All training runs of an atlas, by key; it lies at `atlases/<name>/plan.json`."""
 
     kind: Literal["atlas_plan"] = "atlas_plan"
     version: Literal[1] = 1

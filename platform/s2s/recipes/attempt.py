@@ -6,7 +6,7 @@ within a step; code that tells no progress for long works on in vain, but can no
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 
 from s2s.contracts.ledger import Cause, Lease
 from s2s.contracts.run import RunReport
+from s2s.contracts.settings import Settings
 from s2s.errors import (
     ConfigError,
     ExistsError,
@@ -57,12 +58,53 @@ class Launch:
     open_tracker: Callable[[Run], AbstractContextManager[RunTracker]] = field(default=open_run_tracker)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt at a run of any kind.
+
+    Attributes:
+        place_uri: URI below which all attempts at the run lie.
+        settings: Where its ledger and its files lie.
+        on_progress: To be told of progress often: it stops an attempt that was taken over, or whose machine is.
+        lease: Of this attempt.
+    """
+
+    place_uri: str
+    settings: Settings
+    on_progress: Progress
+    lease: Lease
+
+    @property
+    def folder(self) -> str:
+        """URI of the folder that this attempt writes to, and nobody else."""
+        return join(self.place_uri, self.lease.attempt)
+
+    def commit(self, figures: Mapping[str, float], peak_memory_bytes: int = 0) -> None:
+        """Make this attempt the result of its run; what earlier attempts left behind is deleted.
+
+        Args:
+            figures: Main results.
+            peak_memory_bytes: Of this process.
+
+        Raises:
+            LeaseError: another was faster.
+
+        Writes:
+            The commit object.
+        """
+        ledger_of(self.settings).commit(self.lease, peak_memory_bytes=peak_memory_bytes, figures=figures)
+        for attempt in self.lease.predecessors:
+            delete_prefix(join(self.place_uri, attempt), self.settings)
+
+
 @contextmanager
-def attempting(run: Run, launch: Launch) -> Iterator[Run]:
-    """Take a run, and give it with a folder of this attempt's own.
+def attempt_at(place_uri: str, settings: Settings, on_progress: Progress, launch: Launch) -> Iterator[Attempt]:
+    """Take a run.
 
     Args:
-        run: Not finished.
+        place_uri: URI below which all attempts at it lie; the last part is its key.
+        settings: Where its ledger lies.
+        on_progress: Told what is going on.
         launch: How.
 
     Raises:
@@ -72,25 +114,39 @@ def attempting(run: Run, launch: Launch) -> Iterator[Run]:
     Writes:
         The lease, renewed in the background; where the block raises, why.
     """
-    ledger = ledger_of(run.settings)
-    lease = ledger.take(run.key, lease_s=launch.lease_s, takes_over=launch.takes_over)
+    key, ledger = place_uri.rpartition("/")[2], ledger_of(settings)
+    lease = ledger.take(key, lease_s=launch.lease_s, takes_over=launch.takes_over)
     if lease is None:
-        last = ledger.last_lease(run.key)
-        raise LeaseError(f"run {run.key} is at work or finished elsewhere ({last.holder if last else 'unknown'}); wait for it")
+        last = ledger.last_lease(key)
+        raise LeaseError(f"run {key} is at work or finished elsewhere ({last.holder if last else 'unknown'}); wait for it")
     keeper = _Keeper(ledger, lease, launch.lease_s)
+    watched = _watched(on_progress, keeper, settings.home / DRAINING)
+    attempt = Attempt(place_uri=place_uri, settings=settings, on_progress=watched, lease=lease)
     try:
         with keeper:
-            yield replace(run, lease=lease, on_progress=_watched(run.on_progress, keeper, run.settings.home / DRAINING))
+            yield attempt
     except LeaseError:
-        delete_prefix(join(run.folder, lease.attempt), run.settings)
+        delete_prefix(attempt.folder, settings)
         raise
     except BaseException as error:
         _write_down(ledger, lease, error)
         raise
 
 
+@contextmanager
+def attempting(run: Run, launch: Launch) -> Iterator[Run]:
+    """Take a training run, and give it with a folder of this attempt's own; see `attempt_at`.
+
+    Args:
+        run: Not finished.
+        launch: How.
+    """
+    with attempt_at(run.place_uri, run.settings, run.on_progress, launch) as attempt:
+        yield replace(run, lease=attempt.lease, on_progress=attempt.on_progress)
+
+
 def commit(run: Run, report: RunReport) -> RunReport:
-    """Make this attempt the result of its run; what earlier attempts left behind is deleted.
+    """Make this attempt the result of its run.
 
     Args:
         run: From `attempting`, with everything else written.
@@ -106,9 +162,8 @@ def commit(run: Run, report: RunReport) -> RunReport:
     run.write("report.json", report.model_dump_json(indent=2).encode())
     row = report.scores[0] if report.scores else None
     figures = {"pcc": row.pcc, "mae": row.mae, "rmse": row.rmse} if row else {}
-    ledger_of(run.settings).commit(run.lease, peak_memory_bytes=report.peak_memory_bytes, figures=figures)
-    for attempt in run.lease.predecessors:
-        delete_prefix(join(run.place_uri, attempt), run.settings)
+    attempt = Attempt(place_uri=run.place_uri, settings=run.settings, on_progress=run.on_progress, lease=run.lease)
+    attempt.commit(figures, report.peak_memory_bytes)
     return report
 
 

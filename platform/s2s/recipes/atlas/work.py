@@ -5,10 +5,10 @@ A defect of ours ends the worker's task; the launcher then learns from the ledge
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from s2s.contracts.atlas import AtlasConfig, AtlasRun, RunOutcome
+from s2s.contracts.atlas import AtlasConfig, AtlasRun, RunOutcome, Stage
 from s2s.contracts.loading import atlas_run_config
 from s2s.contracts.settings import Settings
 from s2s.errors import LeaseError, S2SError
@@ -53,19 +53,41 @@ def do_run(run: AtlasRun, config: AtlasConfig, settings: Settings) -> RunOutcome
         KeyboardInterrupt: the fleet stops; the attempt is written down as stopped.
 
     Writes:
-        What `single_shot` writes, but nothing in MLflow.
+        What its stage writes.
     """
     started = time.time()
     if (settings.home / DRAINING).exists():
         return RunOutcome(key=run.key, state="failed", cause="preempted", message="the machine is being taken back")
-    launch = Launch(lease_s=config.fleet.lease_s, takes_over=False, open_tracker=open_journal)
     try:
-        single_shot(atlas_run_config(config, run.section, run.seed), settings, silent, launch)
+        STAGES[run.stage](run, config, settings)
     except LeaseError as error:
         return RunOutcome(key=run.key, state="elsewhere", message=str(error))
     except S2SError as error:
         return _failed(run, error, settings, started)
     return RunOutcome(key=run.key, state="done", seconds=_since(started))
+
+
+def train(run: AtlasRun, config: AtlasConfig, settings: Settings) -> None:
+    """Do a training run of an atlas: the run that `s2s train` would do on the same section.
+
+    Args:
+        run: Which.
+        config: Of the atlas.
+        settings: Of this worker.
+
+    Raises:
+        LeaseError: another works on it or has finished it.
+        S2SError: as `single_shot`.
+
+    Writes:
+        What `single_shot` writes, but nothing in MLflow.
+    """
+    launch = Launch(lease_s=config.fleet.lease_s, takes_over=False, open_tracker=open_journal)
+    single_shot(atlas_run_config(config, run.section, run.seed), settings, silent, launch)
+
+
+STAGES: Mapping[Stage, Callable[[AtlasRun, AtlasConfig, Settings], None]] = {"train": train}
+"""How a run of each stage is done; each raises `LeaseError` where the run is another's."""
 
 
 def _failed(run: AtlasRun, error: S2SError, settings: Settings, started: float) -> RunOutcome:
