@@ -132,7 +132,7 @@ def offer(make_release: Callable[..., Release]) -> Callable[..., Candidate]:
 
     def build(weights: bytes, script: Path, **changes: object) -> Candidate:
         release = make_release(weights_sha256=hashlib.sha256(weights).hexdigest(), **changes)
-        return Candidate(release=release, weights=weights, code_path=script)
+        return Candidate(release=release, weights=weights, code_path=script, card="# A model\n")
 
     return build
 

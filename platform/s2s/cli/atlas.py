@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from s2s.contracts.atlas import AtlasConfig, AtlasEstimate, AtlasPlan, AtlasStatus
     from s2s.contracts.ledger import Cause
     from s2s.contracts.settings import Settings
-    from s2s.recipes.atlas.launching import RunAll
+    from s2s.recipes.atlas.work import RunAll
 
 app = typer.Typer(no_args_is_help=True, help="Many sections from one YAML: plan, run, follow, try again.")
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for map.png, map.html and status.json; out/NAME when absent.")]
@@ -51,7 +51,8 @@ def run(job: Job, set_: Set = None, local: Local = False, json_: Json = False, o
     """Do every run of the atlas that is not done, on the Ray cluster, and draw the completeness map.
 
     Stop it, kill it, lose machines: the same command goes on, and nothing is done twice, not even by two of them at once.
-    A run that fails is tried again where that makes sense; what is given up waits for `s2s atlas retry`.
+    A run that fails is tried again where that makes sense; what is given up waits for `s2s atlas retry`. Of every tissue whose
+    runs are over, the best is scored on sections that it has not seen and becomes a version of the tissue's model.
     """
     config, settings = _load(job, set_, local)
     from s2s.recipes.atlas.launching import launch_atlas
@@ -204,3 +205,15 @@ def _print_status(now: "AtlasStatus") -> None:
         Console().print(table)
     for item in now.skipped:
         typer.secho(f"left out: {item.section_id}: {item.reason}", fg=typer.colors.YELLOW)
+    _print_releases(now)
+
+
+def _print_releases(now: "AtlasStatus") -> None:
+    for release in now.releases:
+        trial, gain = release.trial, release.trial.gain
+        version = "waits for MLflow" if release.model_version is None else f"version {release.model_version}"
+        better = "" if gain is None else f", {gain:+.4f} PCC over the best classical method on {len(trial.scores)} of {trial.basis}"
+        mark = " @champion" if release.is_champion else f" (not champion: {release.gate})"
+        typer.echo(f"{release.model} {version}{mark if release.model_version else ''}, made on {release.section_id}{better}")
+    if now.releases:
+        typer.echo("cards: s2s models card NAME")

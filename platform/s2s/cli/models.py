@@ -62,6 +62,22 @@ def models(
         typer.echo(f"no models at {settings.tracking_uri} yet; `s2s train jobs/<file>.yaml` registers one")
 
 
+@app.command("card", epilog="Example: s2s models card s2s-human-breast > card.md")
+def card(
+    name: Name,
+    version: Annotated[int | None, typer.Argument(min=1, help="Of the model; its champion when absent.")] = None,
+    *,
+    local: Registry = False,
+) -> None:
+    """Print the card of a version as Markdown: data, accuracy where nobody had looked, calibration, genes, licence."""
+    from s2s.contracts.settings import load_settings
+    from s2s.evaluation.release_card import release_card
+    from s2s.tracking.releases import load_release
+
+    uri = f"models:/{name}@champion" if version is None else f"models:/{name}/{version}"
+    typer.echo(release_card(load_release(uri, load_settings(is_local=local or None))[0]), nl=False)
+
+
 @app.command("promote", epilog="Example: s2s models promote s2s-human-breast 7")
 def promote(
     name: Name, version: Annotated[int, typer.Argument(min=1, help="Of the model.")], local: Registry = False, json_: Json = False

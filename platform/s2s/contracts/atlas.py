@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from s2s.contracts.document import Document, Part
 from s2s.contracts.ledger import Cause, RunKey
+from s2s.contracts.release import Trial
 from s2s.contracts.run import Resources, Uri
 from s2s.contracts.section import SectionId, Term
 from s2s.contracts.sources import AnySource
@@ -47,6 +48,13 @@ class Fleet(Part):
     lease_s: float = Field(60.0, ge=1, le=3600, description="seconds of silence after which a worker is presumed dead")
 
 
+class ReleaseRules(Part):
+    """How the release of a tissue is chosen: its best candidates are scored on sections that they did not see."""
+
+    candidates: int = Field(5, ge=1, le=100, description="runs of a tissue that are scored, those with the best own scores")
+    judges: int = Field(5, ge=1, le=100, description="sections of a tissue that they are scored on, of as many donors as there are")
+
+
 class AtlasTracking(Part):
     """Where the atlas is recorded."""
 
@@ -70,6 +78,7 @@ class AtlasConfig(Document):
     budget_usd: float | None = Field(None, gt=0, description="no run is started once this much is spent; null for no cap")
     prices: Prices = Prices()
     fleet: Fleet = Fleet()
+    releases: ReleaseRules | None = Field(ReleaseRules(), description="register the best run of every tissue; null for none")
     tracking: AtlasTracking = AtlasTracking()
 
     @model_validator(mode="after")
@@ -147,6 +156,7 @@ class RunState(Part):
     key: RunKey
     section_id: str
     tissue: str
+    organism: str
     seed: Seed
     state: State = Field(description="waiting: open, to be tried; failed: left until somebody mends it and says `s2s atlas retry`")
     num_failures: int = Field(0, ge=0, description="that count: since the last retry, without stops and preemptions")
@@ -157,6 +167,24 @@ class RunState(Part):
     figures: dict[str, float] = Field(default_factory=dict, description="main results of a finished run")
 
 
+class TissueRelease(Document):
+    """What became of the runs of one tissue; it lies at `atlases/<name>/releases/<model>.json`."""
+
+    kind: Literal["tissue_release"] = "tissue_release"
+    version: Literal[1] = 1
+    model: str = Field(description="registered name, s2s-<organism>-<tissue>")
+    tissue: Term
+    organism: Term
+    run_key: RunKey = Field(description="of the best candidate")
+    section_id: str = Field(description="that it was trained on")
+    weights_sha256: str
+    trial: Trial
+    is_champion: bool = Field(description="it became, or stayed, champion of its tissue")
+    gate: str = Field(description="why, or why not")
+    model_version: str | None = Field(description="absent where it waits for an MLflow server")
+    created_at: str = Field(description="UTC time, ISO 8601")
+
+
 class AtlasStatus(Document):
     """How far an atlas is."""
 
@@ -165,6 +193,7 @@ class AtlasStatus(Document):
     name: str
     runs: tuple[RunState, ...]
     skipped: tuple[Skipped, ...] = ()
+    releases: tuple[TissueRelease, ...] = ()
     cost_usd: float = Field(ge=0, description="of finished runs, by the prices of the atlas")
     created_at: str = Field(description="UTC time, ISO 8601")
 

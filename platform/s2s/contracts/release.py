@@ -23,6 +23,42 @@ class Coverage(Part):
     measured: float = Field(ge=0, le=1, description="fraction of observed values inside")
 
 
+class TrialScore(Part):
+    """A release on one section of its trial: means over genes on held-out bins."""
+
+    section_id: str
+    data_sha256: str
+    pcc: float = Field(description="Pearson correlation")
+    rmse: float = Field(ge=0, description="log1p units")
+    coverage_90: float | None = Field(None, description="share of the truth inside the 90 % intervals")
+    best_classical_pcc: float = Field(description="of the classical method that is best on this section")
+    champion_pcc: float | None = Field(None, description="of the champion so far; absent where it was trained on this section or its donor")
+
+    @property
+    def gain(self) -> float:
+        """Correlation above the best classical method's."""
+        return self.pcc - self.best_classical_pcc
+
+
+class Trial(Part):
+    """How a release was chosen among the candidates of its tissue, and how it stands beside the champion so far."""
+
+    id: str = Field(pattern=r"^[0-9a-f]{32}$", description="hash of everything that the choice rests on")
+    atlas: str
+    basis: Literal["other donors", "other sections", "own section"] = Field(
+        description="what the candidates were scored on; own section: held-out bins of what each was trained on, for want of others"
+    )
+    num_candidates: int = Field(ge=1, description="that were scored")
+    num_runs: int = Field(ge=1, description="of the tissue that are done")
+    champion_weights_sha256: str | None = Field(None, description="of the champion that was scored beside it")
+    scores: tuple[TrialScore, ...] = Field((), description="none where no section of the tissue has a truth")
+
+    @property
+    def gain(self) -> float | None:
+        """Mean correlation above the best classical method's; None without scores."""
+        return sum(score.gain for score in self.scores) / len(self.scores) if self.scores else None
+
+
 class Release(Document):
     """One version of a tissue's model. The weights lie beside it as safetensors."""
 
@@ -54,6 +90,8 @@ class Release(Document):
     reliability: tuple[GeneReliability, ...] = ()
     coverage: tuple[Coverage, ...] = Field((), description="one per level of the intervals; none where they were not calibrated")
     licence: str = "unknown"
+    donor: str | None = Field(None, description="who the tissue is from that it was trained on")
+    trial: Trial | None = Field(None, description="absent for the release of a single run")
 
 
 def release_name(organism: str, tissue: str) -> str:

@@ -7,7 +7,9 @@ from typing import Literal
 
 from s2s.contracts.atlas import AtlasStatus, RunState, Skipped
 
-STAGES = ("stored", "trained", "scored")
+STAGES = ("stored", "trained", "scored", "released")
+"""Released: the tissue of the section has a version of its model that came out of this atlas."""
+
 Look = Literal["done", "running", "waiting", "failed", "skipped", "none"]
 COLOURS: dict[Look, str] = {
     "done": "#2a7f62",
@@ -46,7 +48,8 @@ def completeness(status: AtlasStatus) -> list[SectionRow]:
     by_section: dict[str, list[RunState]] = {}
     for run in status.runs:
         by_section.setdefault(run.section_id, []).append(run)
-    rows = [_row(runs) for runs in by_section.values()]
+    released = {(release.organism, release.tissue) for release in status.releases if release.model_version is not None}
+    rows = [_row(runs, is_released=(runs[0].organism, runs[0].tissue) in released) for runs in by_section.values()]
     rows += [_skipped(item) for item in status.skipped]
     return sorted(rows, key=lambda row: (row.tissue, row.section_id))
 
@@ -74,13 +77,17 @@ STYLE = (
 )
 
 
-def _row(runs: Sequence[RunState]) -> SectionRow:
+def _row(runs: Sequence[RunState], *, is_released: bool) -> SectionRow:
     trained: Look = next(look for look in WORST_FIRST if any(run.state == look for run in runs))
     is_scored = trained == "done" and all("pcc" in run.figures for run in runs)
     scored: Look = "done" if is_scored else ("none" if trained == "done" else "waiting")
+    released: Look = "done" if is_released else "waiting"
     reasons = dict.fromkeys(f"{run.cause}: {run.message}" for run in runs if run.cause is not None)
     return SectionRow(
-        section_id=runs[0].section_id, tissue=runs[0].tissue, looks=("done", trained, scored), why="; ".join(reasons) or _unscored(scored)
+        section_id=runs[0].section_id,
+        tissue=runs[0].tissue,
+        looks=("done", trained, scored, released),
+        why="; ".join(reasons) or _unscored(scored),
     )
 
 
@@ -89,7 +96,7 @@ def _unscored(scored: Look) -> str:
 
 
 def _skipped(item: Skipped) -> SectionRow:
-    return SectionRow(section_id=item.section_id, tissue=item.tissue, looks=("skipped", "none", "none"), why=item.reason)
+    return SectionRow(section_id=item.section_id, tissue=item.tissue, looks=("skipped", "none", "none", "none"), why=item.reason)
 
 
 def _html_rows(rows: Sequence[SectionRow]) -> Iterator[str]:

@@ -22,9 +22,8 @@ from s2s.errors import S2SError, StorageError
 from s2s.orchestration.cluster import check_resources, join, room_for
 from s2s.orchestration.progress import EVERY_S
 from s2s.orchestration.retries import decide
-from s2s.recipes.atlas.launching import Finished, RunAll
 from s2s.recipes.atlas.status import cost_usd
-from s2s.recipes.atlas.work import do_run
+from s2s.recipes.atlas.work import Finished, RunAll, do_run
 from s2s.recipes.run import ledger_of
 
 if TYPE_CHECKING:

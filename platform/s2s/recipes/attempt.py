@@ -160,11 +160,17 @@ def commit(run: Run, report: RunReport) -> RunReport:
     """
     assert run.lease is not None, "a run is committed by an attempt"
     run.write("report.json", report.model_dump_json(indent=2).encode())
-    row = report.scores[0] if report.scores else None
-    figures = {"pcc": row.pcc, "mae": row.mae, "rmse": row.rmse} if row else {}
     attempt = Attempt(place_uri=run.place_uri, settings=run.settings, on_progress=run.on_progress, lease=run.lease)
-    attempt.commit(figures, report.peak_memory_bytes)
+    attempt.commit(_figures(report), report.peak_memory_bytes)
     return report
+
+
+def _figures(report: RunReport) -> dict[str, float]:
+    if not report.scores:
+        return {}
+    own, *classical = report.scores
+    best = max((row.pcc for row in classical), default=0.0)
+    return {"pcc": own.pcc, "mae": own.mae, "rmse": own.rmse, "best_classical_pcc": best}
 
 
 def cause_of(error: BaseException) -> Cause:

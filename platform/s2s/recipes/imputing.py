@@ -14,9 +14,8 @@ from s2s.contracts.settings import Settings
 from s2s.errors import InputError
 from s2s.exchange.anndata_out import ImputedSection
 from s2s.imputation.predict import hide_samples, predict_section
-from s2s.imputation.slide import Imputer
 from s2s.lattice.measured import Measured
-from s2s.recipes.release import build_network
+from s2s.recipes.release import open_imputer
 from s2s.recipes.run import Progress, silent
 from s2s.recipes.sources import open_source
 from s2s.storage.sections import Section
@@ -62,11 +61,10 @@ def impute_with_release(request: ImputationRequest, settings: Settings, on_progr
         The release, and the section.
     """
     release, weights = load_release(request.model, settings)
-    network = build_network(release, weights)
+    imputer = open_imputer(release, weights)
     section = open_source(request.section, settings, on_progress)
-    _check_values(release, section, request.model)
+    check_values(release, section, request.model)
     measured = measure(section, request.sampling, request.genes)
-    imputer = Imputer(network=network, expression_scale=release.expression_scale, trust=release.trust)
     imputed = predict_section(imputer, measured, hide_samples(measured, release.network, on_progress), request.imputation, on_progress)
     return ImputedSection(
         genes=measured.genes,
@@ -86,7 +84,17 @@ def impute_with_release(request: ImputationRequest, settings: Settings, on_progr
     )
 
 
-def _check_values(release: Release, section: Section, model: str) -> None:
+def check_values(release: Release, section: Section, model: str) -> None:
+    """Refuse a section whose values are not of the kind that a release was trained on.
+
+    Args:
+        release: Its contract.
+        section: Open.
+        model: Names the release in the message.
+
+    Raises:
+        InputError: counts where log1p values are wanted, or the reverse.
+    """
     expected = "counts" if release.normalisation == "log1p_median_total" else "log1p"
     if section.meta.values != expected:
         raise InputError(

@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from s2s import __version__
 from s2s.contracts.release import Release
 from s2s.evaluation.plots import curves_figure, methods_figure, section_figure
+from s2s.evaluation.release_card import release_card
 from s2s.evaluation.tables import gene_parquet, markdown_table
 from s2s.imputation.predict import Imputation
 from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
@@ -138,7 +139,10 @@ def publish(run: Run, tracker: RunTracker, outcome: Outcome) -> Release:
     release, weights = make_release(run, outcome.measured, outcome.fitted, outcome.imputed, outcome.judgement)
     run.write("release.json", release.model_dump_json(indent=2).encode())
     run.write("weights.safetensors", weights)
-    register(tracker, Candidate(release=release, weights=weights, code_path=SERVED_MODEL, input_example=_example(outcome.measured)))
+    example = _example(outcome.measured)
+    register(
+        tracker, Candidate(release=release, weights=weights, code_path=SERVED_MODEL, card=release_card(release), input_example=example)
+    )
     return release
 
 

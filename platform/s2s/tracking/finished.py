@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError
-from s2s.tracking.records import RECORD, ArtifactRecord, CloseRecord, MetricsRecord, ParamsRecord, Record, SpoolHeader
+from s2s.tracking.packaging import Candidate, write_model
+from s2s.tracking.records import RECORD, ArtifactRecord, CloseRecord, MetricsRecord, ModelRecord, ParamsRecord, Record, SpoolHeader
 from s2s.tracking.spool import create_spool, is_waiting, now_ms
 
 
@@ -26,6 +27,7 @@ class FinishedRun:
         params: Settings.
         metrics: Numbers, finite ones.
         files: Name -> bytes, beside them.
+        candidate: A model that the run hands in.
         journal: What a `Journal` gave, its end included; after `params` and `metrics`.
         id: 32 hexadecimal digits; the same id again becomes the same MLflow run. A new one when absent.
     """
@@ -35,6 +37,7 @@ class FinishedRun:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    candidate: Candidate | None = None
     journal: bytes = b""
     id: str = field(default_factory=lambda: uuid4().hex)
 
@@ -67,6 +70,10 @@ def spool_finished_run(settings: Settings, experiment: str, run: FinishedRun) ->
             file = spool.reserve(name)
             (spool.folder / file).write_bytes(data)
             spool.append(ArtifactRecord(name=name, file=file))
+        if run.candidate is not None:
+            folder = spool.reserve("model")
+            write_model(spool.folder / folder, run.candidate)
+            spool.append(ModelRecord(name=run.candidate.release.name, folder=folder))
         for record in told or [CloseRecord(at_ms=now_ms(), status="finished")]:
             spool.append(record)
     finally:

@@ -2,13 +2,15 @@
 
 Decision: a candidate replaces a champion only where the two were scored on the same data and the same number of genes,
 because figures of different sections are not comparable; the price is that a better model of another section waits as
-`@challenger` until both are scored on one section. The first release of a tissue becomes champion unless it is leaky,
+`@challenger` until an atlas scores both on sections that neither has seen (`Release.trial`). There it must also be better
+than the best classical method. The first release of a tissue becomes champion unless it is leaky,
 even where a classical baseline is better than it: a tissue with a poor model that says so is of more use than none.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from s2s.contracts.release import Release
+from s2s.contracts.release import Release, Trial
 from s2s.contracts.run import ScoreRow
 
 
@@ -33,6 +35,8 @@ def decide(candidate: Release, champion: Release | None) -> Decision:
         return Decision(is_champion=True, reason="first")
     if champion.is_synthetic != candidate.is_synthetic:
         return _measured_over_synthetic(candidate)
+    if both := _both_judged(candidate.trial, champion):
+        return _judge(both)
     if candidate.data_sha256 != champion.data_sha256:
         return Decision(is_champion=False, reason="not comparable: scored on other data than the champion")
     return _compare(own_score(candidate), own_score(champion))
@@ -52,6 +56,23 @@ def _measured_over_synthetic(candidate: Release) -> Decision:
     if candidate.is_synthetic:
         return Decision(is_champion=False, reason="synthetic: the champion is of measured tissue")
     return Decision(is_champion=True, reason="first of measured tissue: the champion was synthetic")
+
+
+def _both_judged(trial: Trial | None, champion: Release) -> list[tuple[float, float]]:
+    """Gains over the best classical method of candidate and champion, on every section that neither was trained on."""
+    if trial is None or trial.champion_weights_sha256 != champion.weights_sha256:
+        return []
+    return [(score.gain, score.champion_pcc - score.best_classical_pcc) for score in trial.scores if score.champion_pcc is not None]
+
+
+def _judge(both: Sequence[tuple[float, float]]) -> Decision:
+    own, champions = (sum(gains) / len(both) for gains in zip(*both, strict=True))
+    figures = f"{own:+.4f} pcc over the best classical method on {len(both)} sections new to both, the champion {champions:+.4f}"
+    if own <= champions:
+        return Decision(is_champion=False, reason=f"not better: {figures}")
+    if own <= 0:
+        return Decision(is_champion=False, reason=f"better than the champion, but not than classical methods: {figures}")
+    return Decision(is_champion=True, reason=f"better: {figures}")
 
 
 def _compare(candidate: ScoreRow | None, champion: ScoreRow | None) -> Decision:

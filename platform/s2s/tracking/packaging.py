@@ -20,6 +20,7 @@ from s2s.tracking.vendor import ModelSignature, Schema, TensorSpec, mlflow
 
 WEIGHTS_FILE = "weights.safetensors"
 RELEASE_FILE = "release.json"
+CARD_FILE = "card.md"
 PIP_REQUIREMENTS = (f"s2s-atlas=={__version__}",)
 """Given, so that MLflow does not infer them, which takes it 10 s."""
 
@@ -28,12 +29,14 @@ PIP_REQUIREMENTS = (f"s2s-atlas=={__version__}",)
 class Candidate:
     """Everything a new version of a tissue's model is made of.
 
-    `code_path` is a script that ends with `set_model`; `input_example`, float32 `(batch, 2, y, x)`, is shown to users.
+    `code_path` is a script that ends with `set_model`; `input_example`, float32 `(batch, 2, y, x)`, is shown to users; `card` says
+    in Markdown what the model is good for, and becomes the description of its version.
     """
 
     release: Release
     weights: bytes
     code_path: Path
+    card: str
     input_example: Float32[np.ndarray, "batch 2 y x"] | None = None
 
 
@@ -48,7 +51,7 @@ def write_model(folder: Path, candidate: Candidate) -> None:
         MissingError: no script at `code_path`.
 
     Writes:
-        `folder`, as `mlflow.pyfunc.load_model` reads it, and the two artifacts beside it, which it copies.
+        `folder`, as `mlflow.pyfunc.load_model` reads it, with the card, and the two artifacts beside it, which it copies.
     """
     assert hashlib.sha256(candidate.weights).hexdigest() == candidate.release.weights_sha256, "release names other weights"
     if not candidate.code_path.is_file():
@@ -68,6 +71,7 @@ def write_model(folder: Path, candidate: Candidate) -> None:
         )
     for path in parts.values():
         path.unlink()
+    (folder / CARD_FILE).write_text(candidate.card, encoding="utf-8")
 
 
 def signature() -> ModelSignature:

@@ -12,7 +12,7 @@ from pathlib import Path
 from s2s.contracts.release import Release
 from s2s.errors import InputError, MissingError
 from s2s.tracking.gate import Decision, best_classical, decide, own_score
-from s2s.tracking.packaging import RELEASE_FILE
+from s2s.tracking.packaging import CARD_FILE, RELEASE_FILE
 from s2s.tracking.releases import fetch_release
 from s2s.tracking.server import Server
 from s2s.tracking.spool import exclusive
@@ -21,6 +21,9 @@ from s2s.tracking.vendor import LoggedModel, LoggedModelOutput, MlflowException,
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 RECORD_TAG = "s2s.record"
 GATE_TAG = "gate"
+TRIAL_TAG = "trial"
+MAX_DESCRIPTION = 5000
+"""Characters that MLflow's tables hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,10 @@ def version_tags(release: Release) -> dict[str, str]:
         "run_key": release.run_key,
         "is_leaky": str(release.is_leaky).lower(),
         "is_synthetic": str(release.is_synthetic).lower(),
+        "weights_sha256": release.weights_sha256,
     }
+    if release.trial is not None:
+        tags[TRIAL_TAG] = release.trial.id
     return {**tags, **_score_tags(release)}
 
 
@@ -106,7 +112,13 @@ def _create_version(server: Server, registration: Registration, release: Release
     # The location and not models:/<id>: MLflow resolves the latter through the process-wide tracking URI.
     tags = {**version_tags(release), RECORD_TAG: registration.record_id}
     made = client.create_model_version(
-        release.name, str(model.artifact_location), registration.run_id, tags, await_creation_for=0, model_id=model.model_id
+        release.name,
+        str(model.artifact_location),
+        registration.run_id,
+        tags,
+        description=(registration.folder / CARD_FILE).read_text(encoding="utf-8")[:MAX_DESCRIPTION],
+        await_creation_for=0,
+        model_id=model.model_id,
     )
     return str(made.version)
 

@@ -10,11 +10,11 @@ from s2s.contracts.document import Part
 from s2s.contracts.settings import Settings
 from s2s.tracking.packaging import Candidate, write_model
 from s2s.tracking.recording import RunTracker
-from s2s.tracking.registration import GATE_TAG
+from s2s.tracking.registration import CHAMPION, GATE_TAG, TRIAL_TAG
 from s2s.tracking.server import Server, connect
-from s2s.tracking.vendor import ModelVersion, vendor_errors
+from s2s.tracking.vendor import MlflowException, ModelVersion, is_missing, vendor_errors
 
-__all__ = ["Candidate", "ModelSummary", "VersionSummary", "list_models", "register"]
+__all__ = ["Candidate", "ModelSummary", "VersionSummary", "find_champion", "find_trial", "list_models", "register"]
 
 PREFIX = "s2s-"
 PAGE = 1000
@@ -35,6 +35,7 @@ class VersionSummary(Part):
     rmse: float | None
     best_classical: str | None = Field(description="classical method with the highest correlation on the same bins")
     best_classical_pcc: float | None
+    weights_sha256: str | None
     is_leaky: bool
     is_synthetic: bool
     gate: str | None = Field(description="why it is or is not champion; absent while it is being registered")
@@ -84,6 +85,38 @@ def list_models(settings: Settings) -> list[ModelSummary]:
                 return [_summary(server, name) for name in sorted(names)]
 
 
+def find_champion(settings: Settings, name: str) -> VersionSummary | None:
+    """Find the champion of a tissue; None where there is none.
+
+    Raises:
+        TrackingError: MLflow is gone.
+    """
+    server = connect(settings)
+    with vendor_errors(server.uri):
+        try:
+            return _version(server.client.get_model_version_by_alias(name, CHAMPION), (CHAMPION,))
+        except MlflowException as error:
+            if is_missing(error):
+                return None
+            raise
+
+
+def find_trial(settings: Settings, name: str, trial_id: str) -> VersionSummary | None:
+    """Find the version of a tissue's model that came out of a trial; None where there is none.
+
+    Raises:
+        TrackingError: MLflow is gone.
+    """
+    server = connect(settings)
+    with vendor_errors(server.uri):
+        found = server.client.search_model_versions(f"name = '{name}' and tags.`{TRIAL_TAG}` = '{trial_id}'")
+        if not found:
+            return None
+        version = str(found[0].version)
+        aliases = server.client.get_registered_model(name).aliases
+        return _version(found[0], tuple(sorted(alias for alias, holder in aliases.items() if str(holder) == version)))
+
+
 def _summary(server: Server, name: str) -> ModelSummary:
     model = server.client.get_registered_model(name)
     aliases: dict[str, list[str]] = {}
@@ -115,6 +148,7 @@ def _version(item: ModelVersion, aliases: tuple[str, ...]) -> VersionSummary:
         rmse=_number(tags.get("rmse")),
         best_classical=tags.get("best_classical"),
         best_classical_pcc=_number(tags.get("best_classical_pcc")),
+        weights_sha256=tags.get("weights_sha256"),
         is_leaky=tags.get("is_leaky") == "true",
         is_synthetic=tags.get("is_synthetic") == "true",
         gate=tags.get(GATE_TAG),

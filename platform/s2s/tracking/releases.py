@@ -45,12 +45,24 @@ def load_release(model_uri: str, settings: Settings) -> tuple[Release, bytes]:
         TrackingError: MLflow is gone.
         StackError: neither a server nor `--local` is set.
     """
-    fetch = _fetcher(model_uri, settings)
-    release = _parse(fetch(RELEASE_FILE), where=model_uri)
+    return checked_release(_fetcher(model_uri, settings), where=model_uri)
+
+
+def checked_release(fetch: Callable[[str], bytes], *, where: str) -> tuple[Release, bytes]:
+    """Fetch the two files of a release and believe neither before it is checked.
+
+    Args:
+        fetch: Gives a file of the release by its name.
+        where: For the message.
+
+    Raises:
+        InputError: a file is damaged, or not what the contract says.
+    """
+    release = _parse(fetch(RELEASE_FILE), where=where)
     weights = fetch(WEIGHTS_FILE)
     found = hashlib.sha256(weights).hexdigest()
     if found != release.weights_sha256:
-        expected = f"expected weights with SHA-256 {release.weights_sha256} in {model_uri}"
+        expected = f"expected weights with SHA-256 {release.weights_sha256} in {where}"
         raise InputError(f"{expected}, got {found}: damaged or exchanged; train or register the run again")
     return release, weights
 

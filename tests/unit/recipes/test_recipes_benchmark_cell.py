@@ -12,10 +12,11 @@ from s2s.contracts.benchmark import BenchmarkCell
 from s2s.contracts.run import GeneConfig, SamplingConfig
 from s2s.errors import MissingError
 from s2s.evaluation.baselines import baseline_named
+from s2s.evaluation.coverage import measured_coverage
 from s2s.evaluation.protocol import score, summarise
 from s2s.lattice.measured import HeldOut
 from s2s.lattice.prediction import Interval, Prediction
-from s2s.recipes.benchmark.cell import cell_folder, find_result, forget_cell, measured_coverage, read_estimate, read_genes, run_cell
+from s2s.recipes.benchmark.cell import cell_folder, find_result, forget_cell, read_estimate, read_genes, run_cell
 from s2s.recipes.footprint import library_versions, own_peak_memory_bytes
 from s2s.storage.location import join
 from s2s.storage.objects import list_names

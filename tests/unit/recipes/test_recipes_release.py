@@ -53,6 +53,8 @@ def test_the_contract_says_where_it_came_from(made, judgement):
         "validation_error": 0.125,
         "coverage": ({"level": 0.9, "measured": 0.875},),
         "trust": 1.0,
+        "donor": None,
+        "trial": None,
         "lattice": "square",
         "licence": "CC-BY-4.0",
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from s2s.contracts.release import Release
+from s2s.contracts.release import Release, Trial, TrialScore
 from s2s.contracts.run import ScoreRow
 from s2s.tracking.gate import best_classical, decide, own_score
 
@@ -58,3 +58,37 @@ def test_scores_are_the_run_first_then_the_classical_rows(scored: Callable[..., 
     assert own_score(release) == row("cdcin", 0.3)
     assert best_classical(release) == row("bilinear", 0.45)
     assert own_score(scored(pcc=None)) is best_classical(scored(pcc=None)) is None
+
+
+def trial(*scores: tuple[float, float | None], champion: str = "1" * 64) -> Trial:
+    rows = [
+        TrialScore(section_id=f"unseen-{place}", data_sha256="c" * 64, pcc=pcc, rmse=0.5, best_classical_pcc=0.3, champion_pcc=champions)
+        for place, (pcc, champions) in enumerate(scores)
+    ]
+    return Trial(
+        id="0" * 32, atlas="a", basis="other donors", num_candidates=2, num_runs=2, champion_weights_sha256=champion, scores=tuple(rows)
+    )
+
+
+@pytest.mark.parametrize(
+    ("scores", "is_champion", "reason"),
+    [
+        pytest.param([(0.35, 0.32), (0.31, 0.33)], True, "better: +0.0300 pcc", id="better in the mean"),
+        pytest.param([(0.35, 0.35)], False, "not better", id="equal"),
+        pytest.param([(0.35, 0.33), (0.4, None), (0.31, 0.36)], False, "on 2 sections new to both", id="only sections new to both count"),
+        pytest.param([(0.29, 0.25)], False, "not than classical", id="better than a poor champion, worse than classical methods"),
+        pytest.param([(0.4, None)], False, "other data", id="nothing new to both"),
+    ],
+)
+def test_after_a_trial_sections_new_to_both_decide(
+    scored: Callable[..., Release], scores: list[tuple[float, float | None]], is_champion: bool, reason: str
+) -> None:
+    champion = scored(pcc=0.9, weights_sha256="1" * 64, data_sha256=OTHER)
+    decision = decide(scored(pcc=0.1, trial=trial(*scores)), champion)
+    assert decision.is_champion is is_champion
+    assert reason in decision.reason
+
+
+def test_a_trial_against_another_champion_than_the_present_one_decides_nothing(scored: Callable[..., Release]) -> None:
+    champion = scored(pcc=0.1, weights_sha256="2" * 64, data_sha256=OTHER)
+    assert "other data" in decide(scored(pcc=0.9, trial=trial((0.5, 0.1))), champion).reason

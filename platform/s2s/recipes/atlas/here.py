@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from s2s.contracts.atlas import AtlasPlan, AtlasRun
 from s2s.contracts.settings import Settings
-from s2s.recipes.atlas.launching import Finished, RunAll
-from s2s.recipes.atlas.work import do_run
+from s2s.recipes.atlas.work import Finished, RunAll, do_run
 from s2s.recipes.run import Progress
 
 logger = logging.getLogger(__name__)

@@ -1,17 +1,19 @@
-"""An atlas from YAML to map: plan, do what is not done, look, record.
+"""An atlas from YAML to map: plan, do what is not done, look, release the best of every tissue, record.
 
 Named here in order is everything that is done. Where runs are done (`RunAll`: on Ray or in this process) is handed in.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasRun, AtlasStatus
+from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasStatus
 from s2s.contracts.settings import Settings
 from s2s.recipes.atlas.estimate import pilot_runs
 from s2s.recipes.atlas.plan import make_plan
 from s2s.recipes.atlas.records import AtlasRecorder, record_end
+from s2s.recipes.atlas.releasing import release_tissues
 from s2s.recipes.atlas.status import atlas_files, store_plan, survey_atlas
+from s2s.recipes.atlas.work import RunAll
 from s2s.recipes.patience import patiently
 from s2s.recipes.run import Progress
 from s2s.storage.location import join
@@ -19,10 +21,6 @@ from s2s.storage.objects import write_bytes
 
 ATTEMPTS, PAUSE_S = 20, 15.0
 """How often the end of a launch asks an S3 server that does not answer, and the pause between."""
-
-Finished = Callable[[AtlasRun], None]
-RunAll = Callable[[AtlasPlan, Sequence[AtlasRun], Settings, Finished], None]
-"""Does runs somewhere; tells of each that has its commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +55,8 @@ def launch_atlas(config: AtlasConfig, settings: Settings, on_progress: Progress,
         StorageError: S3 cannot be reached.
 
     Writes:
-        Plan, map and status below `atlases/<name>/`; runs; one MLflow run, and one below it per finished run.
+        Plan, map, status and releases below `atlases/<name>/`; runs; one MLflow run, and one below it per finished run and release;
+        versions of the tissues' models.
     """
     plan = make_plan(config, settings, on_progress)
     store_plan(plan, settings)
@@ -74,6 +73,8 @@ def launch_atlas(config: AtlasConfig, settings: Settings, on_progress: Progress,
         recorder.close()
     # After hours of work an outage of a minute must not cost the account of it.
     status = patiently(lambda: survey_atlas(plan, settings), on_progress, attempts=ATTEMPTS, pause_s=PAUSE_S)
+    if not is_pilot:
+        status = status.model_copy(update={"releases": release_tissues(plan, status, settings, run_all)})
     files = atlas_files(status)
     patiently(lambda: _store(config.name, files, settings), on_progress, attempts=ATTEMPTS, pause_s=PAUSE_S)
     record_end(plan, status, files, settings)

@@ -112,6 +112,11 @@ def recorded_keys(plan: AtlasPlan, settings: Settings) -> set[str]:
     return connect(settings).tag_values(plan.config.tracking.experiment, PARENT_TAG, _id(plan), "run_key")
 
 
+def below_atlas(plan: AtlasPlan) -> dict[str, str]:
+    """Tags that put an MLflow run below that of its atlas."""
+    return {PARENT_TAG: _id(plan)}
+
+
 def _id(plan: AtlasPlan, key: str = "") -> str:
     return hashlib.sha256(f"{plan.config.tracking.experiment}/{plan.config.name}/{key}".encode()).hexdigest()[:32]
 
@@ -153,7 +158,7 @@ def _child(plan: AtlasPlan, run: AtlasRun, commit: RunCommit, settings: Settings
         "is_leaky": str(report.is_leaky if report else False).lower(),
         "is_synthetic": str(run.is_synthetic).lower(),
         "folder": folder,
-        PARENT_TAG: _id(plan),
+        **below_atlas(plan),
     }
     metrics = {f"test/{name}": value for name, value in commit.figures.items()}
     metrics |= {"seconds": commit.seconds, "peak_memory_mb": commit.peak_memory_bytes / 2**20}

@@ -4,11 +4,11 @@ Decision: nothing that trains is imported here, so that `s2s atlas status` answe
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from s2s.contracts.atlas import AtlasPlan, AtlasRun, AtlasStatus, RunState, State
+from s2s.contracts.atlas import AtlasPlan, AtlasRun, AtlasStatus, RunState, State, TissueRelease
 from s2s.contracts.ledger import Cause, Failure, Lease, RunCommit
 from s2s.contracts.settings import Settings
 from s2s.errors import MissingError
@@ -69,6 +69,22 @@ def _plan_uri(name: str, settings: Settings) -> str:
     return join(settings.root, "atlases", name, "plan.json")
 
 
+def store_release_of_tissue(name: str, release: TissueRelease, settings: Settings) -> None:
+    """Put what became of a tissue's runs where `survey_atlas` finds it.
+
+    Writes:
+        `atlases/<name>/releases/<model>.json`.
+    """
+    uri = join(settings.root, "atlases", name, "releases", f"{release.model}.json")
+    write_bytes(uri, release.model_dump_json(indent=2).encode(), settings)
+
+
+def _releases(name: str, settings: Settings) -> Iterator[TissueRelease]:
+    folder = join(settings.root, "atlases", name, "releases")
+    for file in list_names(folder, settings):
+        yield TissueRelease.model_validate_json(read_bytes(join(folder, file), settings))
+
+
 def survey_atlas(plan: AtlasPlan, settings: Settings) -> AtlasStatus:
     """Say where every run of an atlas stands.
 
@@ -80,7 +96,7 @@ def survey_atlas(plan: AtlasPlan, settings: Settings) -> AtlasStatus:
         StorageError: the store refused or does not answer.
 
     Reads:
-        The names in the ledger; commits of this atlas; leases and failures of runs that have no commit.
+        The names in the ledger; commits of this atlas; leases and failures of runs that have no commit; releases.
     """
     ledger = ledger_of(settings)
     survey = ledger.survey()
@@ -95,6 +111,7 @@ def survey_atlas(plan: AtlasPlan, settings: Settings) -> AtlasStatus:
         name=plan.config.name,
         runs=states,
         skipped=plan.skipped,
+        releases=tuple(_releases(plan.config.name, settings)),
         cost_usd=sum(cost_usd(plan, run.seconds) for run in states),
         created_at=now_utc(),
     )
@@ -160,7 +177,7 @@ def _failures(failures: Sequence[Failure]) -> dict[str, list[Failure]]:
 
 
 def _state(run: AtlasRun, known: _Known, max_attempts: int) -> RunState:
-    made = partial(RunState, key=run.key, section_id=run.section_id, tissue=run.tissue, seed=run.seed)
+    made = partial(RunState, key=run.key, section_id=run.section_id, tissue=run.tissue, organism=run.organism, seed=run.seed)
     if (commit := known.commits.get(run.key)) is not None:
         return made(state="done", holder=commit.holder, seconds=commit.seconds, figures=commit.figures)
     failures, lease = known.failures.get(run.key, ()), known.leases.get(run.key)

@@ -5,13 +5,14 @@ A defect of ours ends the worker's task; the launcher then learns from the ledge
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from s2s.contracts.atlas import AtlasConfig, AtlasRun, RunOutcome, Stage
+from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasRun, RunOutcome, Stage
 from s2s.contracts.loading import atlas_run_config
 from s2s.contracts.settings import Settings
 from s2s.errors import LeaseError, S2SError
+from s2s.recipes.atlas.judging import judge
 from s2s.recipes.attempt import DRAINING, Launch, cause_of
 from s2s.recipes.recording import record_settings
 from s2s.recipes.run import Run, ledger_of, silent
@@ -20,6 +21,10 @@ from s2s.tracking.journal import Journal
 from s2s.tracking.recording import closing
 
 logger = logging.getLogger(__name__)
+Finished = Callable[[AtlasRun], None]
+RunAll = Callable[[AtlasPlan, Sequence[AtlasRun], Settings, Finished], None]
+"""Does runs somewhere; tells of each that has its commit."""
+
 JOURNAL = "records.jsonl"
 """What the run would have told MLflow; `records.py` sends it there."""
 
@@ -86,7 +91,7 @@ def train(run: AtlasRun, config: AtlasConfig, settings: Settings) -> None:
     single_shot(atlas_run_config(config, run.section, run.seed), settings, silent, launch)
 
 
-STAGES: Mapping[Stage, Callable[[AtlasRun, AtlasConfig, Settings], None]] = {"train": train}
+STAGES: Mapping[Stage, Callable[[AtlasRun, AtlasConfig, Settings], None]] = {"train": train, "judge": judge}
 """How a run of each stage is done; each raises `LeaseError` where the run is another's."""
 
 

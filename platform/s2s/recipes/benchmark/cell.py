@@ -19,14 +19,14 @@ import numpy as np
 from jaxtyping import Float32
 
 from s2s import __version__
-from s2s.contracts.benchmark import BenchmarkCell, CellResult, Coverage
+from s2s.contracts.benchmark import BenchmarkCell, CellResult
 from s2s.contracts.run import SamplingConfig
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import EXIT_CODE, ConfigError, ExistsError, InputError, MissingError, S2SError, ShapeError, TrainingError
+from s2s.evaluation.coverage import measured_coverage
 from s2s.evaluation.protocol import score, summarise
 from s2s.evaluation.tables import gene_parquet
 from s2s.lattice.measured import HeldOut, Measured
-from s2s.lattice.prediction import Prediction
 from s2s.recipes.footprint import library_versions, own_peak_memory_bytes
 from s2s.recipes.methods import Answer, baseline_answer, network_answer
 from s2s.recipes.run import silent
@@ -157,23 +157,6 @@ def _answer(cell: BenchmarkCell, measured: Measured, truth: HeldOut, attempt: st
         return network_answer(run.at(place), measured, truth)
     finally:
         delete_prefix(join(settings.root, place), settings)
-
-
-def measured_coverage(prediction: Prediction, truth: HeldOut) -> tuple[Coverage, ...]:
-    """Say for each nominal level how much of the truth its intervals hold, over all genes and held-out bins.
-
-    Args:
-        prediction: Of any method; without intervals the answer is empty.
-        truth: At least one held-out bin.
-    """
-    held = truth.positions
-    values = truth.expression[:, held]
-    rows = []
-    for level, interval in sorted(prediction.intervals.items()):
-        lower, upper = interval.lower[:, held], interval.upper[:, held]
-        share = float(((values >= lower) & (values <= upper)).mean())
-        rows.append(Coverage(level=level, measured=share, width=float((upper - lower).mean(dtype=np.float64))))
-    return tuple(rows)
 
 
 def _end_with_parent() -> None:
