@@ -34,7 +34,7 @@ SECTIONS = [
 
 
 def write_job(folder: Path, name: str, **changes: object) -> Path:
-    atlas = {"kind": "atlas", "version": 1, "name": name, "sections": SECTIONS, "preset": None, "set": RUN}
+    atlas = {"kind": "atlas", "version": 1, "name": name, "sections": SECTIONS, "preset": None, "set": RUN, "releases": None}
     atlas |= {"resources": {"cpus": 1, "memory_gb": 0.5}, "tracking": {"experiment": name}, **changes}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(atlas), encoding="utf-8")
