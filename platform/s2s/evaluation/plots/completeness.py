@@ -1,7 +1,7 @@
 """The completeness map as a figure.
 
 A small atlas is a list: a line per section, with the reason of what is not done. A large one is a mosaic: a tissue is a band, a
-section three small tiles in it.
+section a tile per stage in it.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,9 @@ LISTED = 60
 
 PER_BAND = 80
 """Sections side by side in the mosaic; further ones stand in a further band of their tissue."""
+
+NAME_WIDTH, REASON_WIDTH = 2.2, 5.5
+"""Of the list, in stages: left of them, and right of them where anything is to be explained."""
 
 MAX_REASON = 70
 """Characters of a reason in the list; the page has all of it."""
@@ -38,7 +41,8 @@ def completeness_figure(rows: Sequence[SectionRow], *, title: str) -> bytes:
 
 def _list(by_tissue: dict[str, list[SectionRow]], title: str) -> bytes:
     num_lines = sum(len(rows) + 1 for rows in by_tissue.values())
-    figure = blank(8.5, 0.2 * num_lines + 1.1)
+    room = REASON_WIDTH if any(row.why for rows in by_tissue.values() for row in rows) else 0.0
+    figure = blank(0.8 * (NAME_WIDTH + len(STAGES) + room), 0.2 * num_lines + 1.1)
     axis, y = figure.subplots(), 0.0
     for tissue, rows in by_tissue.items():
         axis.text(-0.1, y + 0.55, tissue, ha="right", va="center", fontsize=9, color=INK, fontweight="bold")
@@ -47,7 +51,7 @@ def _list(by_tissue: dict[str, list[SectionRow]], title: str) -> bytes:
             _tiles(axis, row, x=0.0, y=y + line, is_upright=False)
             axis.text(len(STAGES) + 0.15, y + line + 0.5, _short(row.why), va="center", fontsize=7.5, color=MUTED)
         y += len(rows) + 1
-    axis.set(xlim=(-2.2, len(STAGES) + 5.5), ylim=(y, 0))
+    axis.set(xlim=(-NAME_WIDTH, len(STAGES) + room), ylim=(y, 0))
     axis.set_xticks([place + 0.5 for place in range(len(STAGES))], STAGES, fontsize=8, color=MUTED)
     axis.xaxis.tick_top()
     axis.set_yticks([])
