@@ -2,18 +2,23 @@
 
 Ray reads some of its environment when it is imported, so nothing of this package imports it at the top: `join` sets the
 environment first. Decision: a head on this machine is talked to over loopback and nothing else; without `LOOPBACK_ENV`
-Ray would look for it at the machine's outer address.
+Ray would look for it at the machine's outer address. And a host that falls silent is given up after 80 s instead of Ray's 420 s:
+the driver waits for the answer of the worker itself, whatever the head knows of its host, so nothing else would wake it.
 """
 
 import logging
 import os
 import socket
+from collections.abc import Mapping
 
 from s2s.contracts.run import Resources
 from s2s.contracts.settings import LOOPBACK_ENV, NO_STACK, Settings
 from s2s.errors import ConfigError, StackError
 
 KNOCK_S = 5.0
+LOOPBACK = "127."
+KEEPALIVE_ENV: Mapping[str, str] = {"RAY_grpc_client_keepalive_time_ms": "60000", "RAY_grpc_client_keepalive_timeout_ms": "20000"}
+"""Of the driver alone: no node needs it. Ray's servers break off with a client that asks more often than once a minute."""
 
 
 def join(settings: Settings) -> None:
@@ -29,9 +34,10 @@ def join(settings: Settings) -> None:
     if settings.ray_token_path is not None:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(settings.ray_token_path)
-    if address.startswith("127."):
+    if address.startswith(LOOPBACK):
         os.environ.update(LOOPBACK_ENV)
-
+    for name, value in KEEPALIVE_ENV.items():
+        os.environ.setdefault(name, value)
     os.environ["RAY_DEDUP_LOGS"] = "0"  # a line held back would come out at the end, on stdout, behind the result
 
     import ray
@@ -43,9 +49,7 @@ def join(settings: Settings) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (RayError, ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StackError(
-            f"expected a Ray head at {address}, it does not let us in: {reason}; look at `s2s stack status`, `s2s stack up` starts one"
-        ) from None
+        raise StackError(f"expected a Ray head at {address}, it does not let us in: {reason}; {_advice(address)}") from None
 
 
 def check_resources(wanted: Resources) -> None:
@@ -83,4 +87,13 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
     except (OSError, ValueError) as error:
-        raise StackError(f"expected a Ray head at {address}, got {error}; look at `s2s stack status`, `s2s stack up` starts one") from None
+        raise StackError(f"expected a Ray head at {address}, got {error}; {_advice(address)}") from None
+
+
+def _advice(address: str) -> str:
+    if address.removeprefix("ray://").startswith(LOOPBACK):
+        return "look at `s2s stack status`, `s2s stack up` starts one"
+    return (
+        "say this on a machine that belongs to the cluster, with its token (RAY_AUTH_TOKEN_PATH), while its head is up, or hand the "
+        "command in with jobs/submit.py; for a cluster of this machine alone, unset S2S_RAY_ADDRESS and say `s2s stack up`"
+    )

@@ -65,7 +65,7 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
     except RayError as error:
         raise StackError(
             f"the Ray task of run {config.name} was lost: {type(error).__name__}. "
-            "Look at `s2s stack status` and its logs, then run the same command: it resumes"
+            "Look at `s2s doctor` and the logs of Ray, then run the same command: it resumes"
         ) from None
     except KeyboardInterrupt:
         ray.cancel(task, force=False)

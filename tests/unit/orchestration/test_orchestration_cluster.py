@@ -41,9 +41,25 @@ def test_where_nothing_listens_it_fails_at_once(deaf_port, scheme):
         pytest.param("127.0.0.1", id="no-port"),
         pytest.param("127.0.0.1:head", id="port-in-words"),
         pytest.param("127.0.0.1:99999", id="port-too-high"),
-        pytest.param("", id="empty"),
     ],
 )
 def test_an_address_that_is_none_is_said(address):
     with pytest.raises(StackError, match=rf"expected a Ray head at {address}, got .*; look at `s2s stack status`"):
         join(Settings(ray_address=address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("head.invalid:6379", id="no-such-host"),
+        pytest.param("ray://head.invalid:10001", id="client"),
+        pytest.param("head.invalid", id="no-port"),
+        pytest.param("", id="empty"),
+    ],
+)
+def test_whoever_names_a_cluster_elsewhere_is_not_sent_to_a_stack_they_do_not_have(address):
+    with pytest.raises(
+        StackError, match=rf"expected a Ray head at {address}, got .*; say this on a machine .* unset S2S_RAY_ADDRESS"
+    ) as told:
+        join(Settings(ray_address=address))
+    assert "stack status" not in str(told.value)
