@@ -18,7 +18,7 @@ from s2s.contracts.ledger import Cause
 from s2s.contracts.run import Resources
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import StorageError
-from s2s.orchestration.cluster import check_resources, join, room_for
+from s2s.orchestration.cluster import HeadWatch, check_resources, join, room_for
 from s2s.orchestration.progress import EVERY_S
 from s2s.orchestration.retries import decide
 from s2s.recipes.atlas.launching import Finished, RunAll
@@ -106,7 +106,7 @@ def run_fleet(plan: AtlasPlan, pending: Sequence[AtlasRun], settings: Settings, 
         work: Does one run in a worker.
 
     Raises:
-        StackError: no Ray head is set or it does not answer.
+        StackError: no Ray head is set, or it does not answer, or no longer does.
         ConfigError: the cluster has fewer resources than a run asks for.
         KeyboardInterrupt: the user stopped it; runs at work were told to stop.
     """
@@ -126,17 +126,21 @@ class _Fleet:
         self._resting: list[_Job] = []
         self._running: dict[ObjectRef[str], list[_Job]] = {}
         self._pace = _Pace(self._config)
+        self._head = HeadWatch(settings)
         self._ledger = ledger_of(settings, holder="launcher")
         self.tally = Tally(total=len(pending))
 
     def run(self) -> Tally:
         try:
             while self._waiting or self._resting or self._running:
+                self._follower.tick(self.tally)
+                if not self._head.answers():
+                    time.sleep(EVERY_S)
+                    continue
                 self._wake()
                 self._hand_in()
                 if not self._running and self.tally.is_over_budget:
                     break
-                self._follower.tick(self.tally)
                 self._wait()
         finally:
             self._stop()
@@ -245,7 +249,7 @@ class _Fleet:
         """Tell what is still at work to stop, and give it time to write that down."""
         import ray
 
-        if not self._running:
+        if not self._running or self._head.is_lost:
             return
         for task in self._running:
             ray.cancel(task, force=False)
