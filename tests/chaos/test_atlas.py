@@ -199,6 +199,18 @@ def test_a_killed_head_and_with_it_the_launcher(atlas: Atlas, undisturbed: dict[
     check(atlas, atlas.finish(atlas.launch()), undisturbed)
 
 
+def test_a_killed_ray_head_ends_the_launcher_with_a_word(atlas: Atlas, undisturbed: dict[str, str]) -> None:
+    launcher, cluster = atlas.launch(), atlas.cluster
+    atlas.wait_until(lambda: atlas.has_checkpoint_of(cluster.workers[0]), launcher)
+    for member in (cluster.head, *cluster.workers):
+        cluster.kill_member(member)
+    assert launcher.wait(180) == 2, launcher.tail()
+    assert f"expected the Ray head at {cluster.address} to answer" in launcher.tail()
+    assert "Traceback" not in launcher.output()
+    cluster.start()
+    check(atlas, atlas.finish(atlas.launch()), undisturbed)
+
+
 def test_s3_hangs_for_half_a_minute(atlas: Atlas, servers: Servers, undisturbed: dict[str, str]) -> None:
     launcher = atlas.launch()
     atlas.wait_until(lambda: atlas.has_checkpoint_of(atlas.cluster.workers[0]), launcher)

@@ -13,6 +13,7 @@ import pytest
 
 from s2s import cli
 from s2s.contracts.release import Release
+from s2s.orchestration.cluster import KEEPALIVE_ENV
 from s2s.stack import local
 from s2s.tracking.registry import Candidate
 
@@ -105,7 +106,7 @@ def stack(stack_folder: Path, s2s_home: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def ray_door(door: Door, stack: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     """`door` for commands that join the stack's Ray from this process; it leaves afterwards, so that another test may join another."""
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_DEDUP_LOGS"):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "RAY_DEDUP_LOGS", *KEEPALIVE_ENV):
         monkeypatch.setenv(name, "")  # the command sets them; this remembers to take them away
         monkeypatch.delenv(name)
     yield door

@@ -6,6 +6,7 @@ so that a thousand cells do not queue in Ray, and Ctrl-C has few to take back; t
 
 import logging
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, BenchmarkReport
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import S2SError
-from s2s.orchestration.cluster import check_resources, join, room_for
+from s2s.orchestration.cluster import HeadWatch, check_resources, join, room_for
 from s2s.orchestration.progress import EVERY_S
 from s2s.recipes.benchmark.cell import run_cell
 from s2s.recipes.benchmark.here import Tell, describe
@@ -61,23 +62,27 @@ def run_cells_on_ray(cells: Sequence[BenchmarkCell], settings: Settings, tell: T
 
     Raises:
         ConfigError: the cluster has fewer resources than a cell asks for.
+        StackError: the Ray head no longer answers.
     """
     for wanted in dict.fromkeys(cell.resources for cell in cells):
         check_resources(wanted)
     import ray
 
-    waiting, lost = list(reversed(cells)), dict[str, str]()
+    waiting, lost, head = list(reversed(cells)), dict[str, str](), HeadWatch(settings)
     window = _window(cells)
     running: dict[ObjectRef[None], BenchmarkCell] = {}
     try:
         while waiting or running:
+            if not head.answers():
+                time.sleep(EVERY_S)
+                continue
             for cell in [waiting.pop() for _ in range(min(len(waiting), window - len(running)))]:
                 running[_submit(cell)] = cell
             tell(len(cells) - len(waiting) - len(running), describe(next(iter(running.values()))))
             for task in ray.wait(list(running), timeout=EVERY_S)[0]:
                 lost |= _reason(task, running.pop(task))
     finally:
-        for task in running:
+        for task in () if head.is_lost else running:
             ray.cancel(task, force=False)
     tell(len(cells), "")
     return lost

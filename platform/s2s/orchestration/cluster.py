@@ -2,18 +2,28 @@
 
 Ray reads some of its environment when it is imported, so nothing of this package imports it at the top: `join` sets the
 environment first. Decision: a head on this machine is talked to over loopback and nothing else; without `LOOPBACK_ENV`
-Ray would look for it at the machine's outer address.
+Ray would look for it at the machine's outer address. And a host that falls silent is given up after 90 s instead of Ray's 420 s:
+the driver waits for the answer of the worker itself, whatever the head knows of its host, so nothing else would wake it.
 """
 
 import logging
 import os
 import socket
+import time
+from collections.abc import Mapping
 
 from s2s.contracts.run import Resources
 from s2s.contracts.settings import LOOPBACK_ENV, NO_STACK, Settings
 from s2s.errors import ConfigError, StackError
 
 KNOCK_S = 5.0
+PATIENCE_S = 20.0
+"""How long a head may be silent: well below the minute after which Ray ends its drivers."""
+
+LOOPBACK = "127."
+KEEPALIVE_ENV: Mapping[str, str] = {"RAY_grpc_client_keepalive_time_ms": "70000", "RAY_grpc_client_keepalive_timeout_ms": "20000"}
+"""Of the driver alone: no node needs it. Not below a minute: Ray's servers break off with a client that asks more often, and the worker
+is lost ("too many pings", seen after 101 s of a quiet task at 20 s, after 227 s at 45 s, never at 60 s)."""
 
 
 def join(settings: Settings) -> None:
@@ -29,9 +39,10 @@ def join(settings: Settings) -> None:
     if settings.ray_token_path is not None:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(settings.ray_token_path)
-    if address.startswith("127."):
+    if address.startswith(LOOPBACK):
         os.environ.update(LOOPBACK_ENV)
-
+    for name, value in KEEPALIVE_ENV.items():
+        os.environ.setdefault(name, value)
     os.environ["RAY_DEDUP_LOGS"] = "0"  # a line held back would come out at the end, on stdout, behind the result
 
     import ray
@@ -43,9 +54,44 @@ def join(settings: Settings) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (RayError, ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StackError(
-            f"expected a Ray head at {address}, it does not let us in: {reason}; look at `s2s stack status`, `s2s stack up` starts one"
-        ) from None
+        raise StackError(f"expected a Ray head at {address}, it does not let us in: {reason}; {_advice(address)}") from None
+
+
+class HeadWatch:
+    """Tells whether the head that a driver has joined answers, and gives it up in good time.
+
+    Ray ends a driver whose head is gone after a minute, amidst whatever it does and without a word to Python. So a driver that
+    works for hours asks here before it asks Ray.
+
+    Attributes:
+        is_lost: It was given up; nothing of Ray answers any more.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.is_lost = False
+        self._address = str(settings.ray_address)
+        self._silent_since: float | None = None
+
+    def answers(self) -> bool:
+        """Knock at the head.
+
+        Raises:
+            StackError: it has been silent for `PATIENCE_S`.
+        """
+        try:
+            _knock(self._address)
+        except StackError as error:
+            now = time.monotonic()
+            self._silent_since = self._silent_since or now
+            if now - self._silent_since < PATIENCE_S:
+                return False
+            self.is_lost = True
+            raise StackError(
+                f"expected the Ray head at {self._address} to answer, it has been silent for {PATIENCE_S:.0f} s; "
+                "start the cluster again, then say the same command: it goes on where it was"
+            ) from error
+        self._silent_since = None
+        return True
 
 
 def check_resources(wanted: Resources) -> None:
@@ -83,4 +129,13 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
     except (OSError, ValueError) as error:
-        raise StackError(f"expected a Ray head at {address}, got {error}; look at `s2s stack status`, `s2s stack up` starts one") from None
+        raise StackError(f"expected a Ray head at {address}, got {error}; {_advice(address)}") from None
+
+
+def _advice(address: str) -> str:
+    if address.removeprefix("ray://").startswith(LOOPBACK):
+        return "look at `s2s stack status`, `s2s stack up` starts one"
+    return (
+        "say this on a machine that belongs to the cluster, with its token (RAY_AUTH_TOKEN_PATH), while its head is up, or hand the "
+        "command in with jobs/submit.py; for a cluster of this machine alone, unset S2S_RAY_ADDRESS and say `s2s stack up`"
+    )

@@ -5,7 +5,6 @@ a launcher that dies is started again, two launchers share the work. Decision: R
 cause of a failure tells whether another attempt makes sense; the price is one word with the driver per failure.
 """
 
-import logging
 import sys
 import time
 from collections import Counter, deque
@@ -18,10 +17,11 @@ from s2s.contracts.atlas import AtlasBundle, AtlasConfig, AtlasPlan, AtlasRun, R
 from s2s.contracts.ledger import Cause
 from s2s.contracts.run import Resources
 from s2s.contracts.settings import Settings, load_settings
-from s2s.errors import S2SError, StorageError
-from s2s.orchestration.cluster import check_resources, join, room_for
+from s2s.errors import StorageError
+from s2s.orchestration.cluster import HeadWatch, check_resources, join, room_for
 from s2s.orchestration.progress import EVERY_S
 from s2s.orchestration.retries import decide
+from s2s.recipes.atlas.settling import Loss, settle
 from s2s.recipes.atlas.status import cost_usd
 from s2s.recipes.atlas.work import Finished, RunAll, do_run
 from s2s.recipes.run import ledger_of
@@ -29,7 +29,6 @@ from s2s.recipes.run import ledger_of
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-logger = logging.getLogger(__name__)
 Work = Callable[[AtlasRun, AtlasConfig, Settings], RunOutcome]
 """Does one run in a worker; `do_run`, or something lighter in a benchmark of the fleet itself."""
 
@@ -66,6 +65,7 @@ class _Job:
     num_failures: int = 0
     factor: float = 1.0
     ready_at: float = 0.0
+    handed_in_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def run_fleet(plan: AtlasPlan, pending: Sequence[AtlasRun], settings: Settings, 
         work: Does one run in a worker.
 
     Raises:
-        StackError: no Ray head is set or it does not answer.
+        StackError: no Ray head is set, or it does not answer, or no longer does.
         ConfigError: the cluster has fewer resources than a run asks for.
         KeyboardInterrupt: the user stopped it; runs at work were told to stop.
     """
@@ -125,17 +125,21 @@ class _Fleet:
         self._resting: list[_Job] = []
         self._running: dict[ObjectRef[str], list[_Job]] = {}
         self._pace = _Pace(self._config)
+        self._head = HeadWatch(settings)
         self._ledger = ledger_of(settings, holder="launcher")
         self.tally = Tally(total=len(pending))
 
     def run(self) -> Tally:
         try:
             while self._waiting or self._resting or self._running:
+                self._follower.tick(self.tally)
+                if not self._head.answers():
+                    time.sleep(EVERY_S)
+                    continue
                 self._wake()
                 self._hand_in()
                 if not self._running and self.tally.is_over_budget:
                     break
-                self._follower.tick(self.tally)
                 self._wait()
         finally:
             self._stop()
@@ -181,6 +185,8 @@ class _Fleet:
     def _submit(self, jobs: Sequence[_Job]) -> "ObjectRef[str]":
         import ray
 
+        for job in jobs:
+            job.handed_in_at = time.time()
         bundle = AtlasBundle(config=self._config, runs=tuple(job.run for job in jobs))
         wanted = _raised(self._config.resources, jobs[0].factor)
         launcher = ray.remote(num_cpus=wanted.cpus, num_gpus=wanted.gpus, memory=int(wanted.memory_gb * 1e9), max_retries=0)(_do_bundle)
@@ -201,38 +207,19 @@ class _Fleet:
 
     def _outcomes(self, task: "ObjectRef[str]", jobs: Sequence[_Job]) -> list[RunOutcome]:
         import ray
-        from ray.exceptions import OutOfMemoryError, RayError
+        from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
+        cause: Cause
         try:
-            told = [RunOutcome.model_validate_json(line) for line in ray.get(task).splitlines()]
+            return [RunOutcome.model_validate_json(line) for line in ray.get(task).splitlines()]
         except OutOfMemoryError as error:
-            return self._lost(jobs, "out-of-memory", str(error))
+            cause, message = "out-of-memory", str(error)
+        except RayTaskError as error:
+            cause, message = "defect", f"{type(error.cause).__name__}: {error.cause}"
         except RayError as error:
-            return self._lost(jobs, "lost", f"its worker was lost: {type(error).__name__}")
-        return told
-
-    def _lost(self, jobs: Sequence[_Job], cause: Cause, message: str) -> list[RunOutcome]:
-        """Find out what became of the runs of a task that was lost: some may be done, one was at work, the rest was never begun."""
-        outcomes = [self._account(job.run.key, cause, message) for job in jobs]
-        if any(outcome.state == "done" or outcome.cause != "preempted" for outcome in outcomes):
-            return outcomes
-        # The worker died before it began: without a culprit it would be tried for ever.
-        return [RunOutcome(key=jobs[0].run.key, state="failed", cause=cause, message=message), *outcomes[1:]]
-
-    def _account(self, key: str, cause: Cause, message: str) -> RunOutcome:
-        """Say in the ledger that a run was lost, so that nobody waits for its lease."""
-        try:
-            if self._ledger.find_commit(key) is not None:
-                return RunOutcome(key=key, state="done")
-            lease = self._ledger.last_lease(key)
-            if lease is None:
-                return RunOutcome(key=key, state="failed", cause="preempted", message="never begun")
-            self._ledger.fail(lease, cause, message)
-            for failure in self._ledger.read_failures([(key, lease.token)]):  # a worker that could still speak said it better
-                cause, message = failure.cause, failure.message
-        except S2SError as error:
-            logger.warning("could not look up run %s, whose worker was lost: %s", key, error)
-        return RunOutcome(key=key, state="failed", cause=cause, message=message)
+            cause, message = "lost", f"its worker was lost: {type(error).__name__}"
+        loss = Loss(cause=cause, message=message, since=jobs[0].handed_in_at)
+        return settle([job.run.key for job in jobs], loss, self._ledger)
 
     def _finish(self, job: _Job) -> None:
         self.tally.done += 1
@@ -261,7 +248,7 @@ class _Fleet:
         """Tell what is still at work to stop, and give it time to write that down."""
         import ray
 
-        if not self._running:
+        if not self._running or self._head.is_lost:
             return
         for task in self._running:
             ray.cancel(task, force=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import S2SError, StackError
-from s2s.orchestration.cluster import check_resources, join
+from s2s.orchestration.cluster import HeadWatch, check_resources, join
 from s2s.orchestration.progress import EVERY_S, Poster, ProgressBoard
 from s2s.recipes.run import FINISHED_BEFORE, Progress
 from s2s.recipes.single_shot import single_shot
@@ -35,7 +35,7 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
 
     Raises:
         MissingError: no such section or file.
-        StackError: no Ray head is set or it does not answer, or the worker died again and again.
+        StackError: no Ray head is set, or it does not answer, or no longer does, or the worker died again and again.
         ConfigError: the cluster has fewer resources than the run asks for.
         S2SError: whatever the run itself raised.
     """
@@ -56,8 +56,9 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
         _single_shot
     )
     task = launcher.options(name=f"s2s train {config.name}").remote(config.model_dump_json(), board)
+    head = HeadWatch(settings)
     try:
-        return RunReport.model_validate_json(_follow(task, board, on_progress))
+        return RunReport.model_validate_json(_follow(task, board, head, on_progress))
     except RayTaskError as error:
         if isinstance(error.cause, S2SError):
             raise error.cause from None
@@ -65,21 +66,23 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
     except RayError as error:
         raise StackError(
             f"the Ray task of run {config.name} was lost: {type(error).__name__}. "
-            "Look at `s2s stack status` and its logs, then run the same command: it resumes"
+            "Look at `s2s doctor` and the logs of Ray, then run the same command: it resumes"
         ) from None
     except KeyboardInterrupt:
         ray.cancel(task, force=False)
         raise
     finally:
-        ray.kill(board)
+        if not head.is_lost:
+            ray.kill(board)
 
 
-def _follow(task: "ObjectRef[str]", board: "ActorHandle[Any]", on_progress: Progress) -> str:
+def _follow(task: "ObjectRef[str]", board: "ActorHandle[Any]", head: HeadWatch, on_progress: Progress) -> str:
     import ray
 
     with redirect_stdout(sys.stderr):  # Ray says on stdout that a worker died, which is for results alone
         while not ray.wait([task], timeout=EVERY_S)[0]:
-            on_progress(*ray.get(board.latest.remote()))
+            if head.answers():
+                on_progress(*ray.get(board.latest.remote()))
         return ray.get(task)
 
 

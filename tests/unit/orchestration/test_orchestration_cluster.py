@@ -9,7 +9,8 @@ import pytest
 
 from s2s.contracts.settings import Settings
 from s2s.errors import StackError
-from s2s.orchestration.cluster import join
+from s2s.orchestration import cluster
+from s2s.orchestration.cluster import HeadWatch, join
 
 
 @pytest.fixture
@@ -41,9 +42,55 @@ def test_where_nothing_listens_it_fails_at_once(deaf_port, scheme):
         pytest.param("127.0.0.1", id="no-port"),
         pytest.param("127.0.0.1:head", id="port-in-words"),
         pytest.param("127.0.0.1:99999", id="port-too-high"),
-        pytest.param("", id="empty"),
     ],
 )
 def test_an_address_that_is_none_is_said(address):
     with pytest.raises(StackError, match=rf"expected a Ray head at {address}, got .*; look at `s2s stack status`"):
         join(Settings(ray_address=address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("head.invalid:6379", id="no-such-host"),
+        pytest.param("ray://head.invalid:10001", id="client"),
+        pytest.param("head.invalid", id="no-port"),
+        pytest.param("", id="empty"),
+    ],
+)
+def test_whoever_names_a_cluster_elsewhere_is_not_sent_to_a_stack_they_do_not_have(address):
+    with pytest.raises(
+        StackError, match=rf"expected a Ray head at {address}, got .*; say this on a machine .* unset S2S_RAY_ADDRESS"
+    ) as told:
+        join(Settings(ray_address=address))
+    assert "stack status" not in str(told.value)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_a_head_may_be_silent_for_a_while_and_no_longer(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(cluster, "time", clock)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        watch = HeadWatch(Settings(ray_address=f"127.0.0.1:{port}"))
+        assert watch.answers()
+    assert not watch.answers()
+    clock.now += 19.9
+    assert not watch.answers()
+    with socket.create_server(("127.0.0.1", port)):
+        assert watch.answers(), "it is back, and its silence is forgotten"
+    clock.now += 1
+    assert not watch.answers()
+    clock.now += 20
+    assert not watch.is_lost
+    words = rf"expected the Ray head at 127.0.0.1:{port} to answer, it has been silent for 20 s; start the cluster again"
+    with pytest.raises(StackError, match=words):
+        watch.answers()
+    assert watch.is_lost

@@ -1,19 +1,21 @@
-"""One run of an atlas in a worker: claimed, done, committed, or its failure written down.
+"""One run of an atlas in a worker: claimed, done, committed, or its failure written down. With `--local`, a process of its own.
 
-A defect of ours ends the worker's task; the launcher then learns from the ledger what became of each of its runs.
+A defect of ours ends the worker; the launcher then learns from the ledger what became of each of its runs (`settling.py`).
 """
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
-from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasRun, RunOutcome, Stage
+from s2s.contracts.atlas import AtlasBundle, AtlasConfig, AtlasPlan, AtlasRun, RunOutcome, Stage
 from s2s.contracts.loading import atlas_run_config
-from s2s.contracts.settings import Settings
+from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import LeaseError, S2SError
 from s2s.recipes.atlas.judging import judge
 from s2s.recipes.attempt import DRAINING, Launch, cause_of
+from s2s.recipes.fresh_process import read_message
 from s2s.recipes.recording import record_settings
 from s2s.recipes.run import Run, ledger_of, silent
 from s2s.recipes.single_shot import single_shot
@@ -111,3 +113,19 @@ def _failed(run: AtlasRun, error: S2SError, settings: Settings, started: float) 
 
 def _since(started: float) -> float:
     return max(0.0, time.time() - started)
+
+
+def main() -> None:
+    """Do the runs of the bundle whose JSON is the first line of stdin; a line of JSON per outcome on stdout, and nothing else.
+
+    Ends when stdin is closed, that is with the process that started it.
+    """
+    bundle, settings = AtlasBundle.model_validate_json(read_message()), load_settings(is_local=True)
+    for run in bundle.runs:
+        with redirect_stdout(sys.stderr):
+            outcome = do_run(run, bundle.config, settings)
+        sys.stdout.write(f"{outcome.model_dump_json()}\n")
+
+
+if __name__ == "__main__":
+    main()

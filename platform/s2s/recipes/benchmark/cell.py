@@ -8,9 +8,7 @@ one cell's work per interruption. What a method could not do is a result too and
 (a store that is gone) is raised and tried again.
 """
 
-import os
 import sys
-import threading
 import time
 from functools import partial
 from uuid import uuid4
@@ -28,6 +26,7 @@ from s2s.evaluation.protocol import score, summarise
 from s2s.evaluation.tables import gene_parquet
 from s2s.lattice.measured import HeldOut, Measured
 from s2s.recipes.footprint import library_versions, own_peak_memory_bytes
+from s2s.recipes.fresh_process import read_message
 from s2s.recipes.methods import Answer, baseline_answer, network_answer
 from s2s.recipes.run import silent
 from s2s.recipes.sources import open_run
@@ -159,21 +158,12 @@ def _answer(cell: BenchmarkCell, measured: Measured, truth: HeldOut, attempt: st
         delete_prefix(join(settings.root, place), settings)
 
 
-def _end_with_parent() -> None:
-    # The parent holds the other end of stdin for as long as it lives; kill -9 closes it too. Not through `sys.stdin`,
-    # whose lock this thread would hold when the interpreter ends.
-    while os.read(0, 1):
-        continue
-    os._exit(EXIT_CODE)
-
-
 def main() -> None:
     """Run the cell whose JSON is the first line of stdin; exit 2 with one message on what a user can mend.
 
     Ends when stdin is closed, that is with the process that started it.
     """
-    cell = BenchmarkCell.model_validate_json(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    cell = BenchmarkCell.model_validate_json(read_message())
     try:
         run_cell(cell, load_settings(is_local=True))
     except S2SError as error:
