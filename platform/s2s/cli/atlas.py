@@ -131,7 +131,7 @@ def _causes(words: list[str]) -> "list[Cause]":
 
 
 def _runner(settings: "Settings", config: "AtlasConfig", report: Report) -> "RunAll":
-    """Where runs are done: in this process with `--local`, else on Ray, with a live view where somebody looks."""
+    """Where runs are done: on this machine with `--local`, else on Ray, with a live view where somebody looks."""
     if settings.is_local:
         from s2s.recipes.atlas.here import here
 

@@ -17,7 +17,7 @@ from s2s.contracts.settings import LOOPBACK_ENV, NO_STACK, Settings
 from s2s.errors import ConfigError, StackError
 
 KNOCK_S = 5.0
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 """How long a head may be silent: well below the minute after which Ray ends its drivers."""
 
 LOOPBACK = "127."
@@ -80,7 +80,7 @@ class HeadWatch:
         """
         try:
             _knock(self._address)
-        except StackError as error:
+        except StackError:
             now = time.monotonic()
             self._silent_since = self._silent_since or now
             if now - self._silent_since < PATIENCE_S:
@@ -89,7 +89,7 @@ class HeadWatch:
             raise StackError(
                 f"expected the Ray head at {self._address} to answer, it has been silent for {PATIENCE_S:.0f} s; "
                 "start the cluster again, then say the same command: it goes on where it was"
-            ) from error
+            ) from None
         self._silent_since = None
         return True
 

@@ -1,6 +1,6 @@
 """An atlas from YAML to map: plan, do what is not done, look, release the best of every tissue, record.
 
-Named here in order is everything that is done. Where runs are done (`RunAll`: on Ray or in this process) is handed in.
+Named here in order is everything that is done. Where runs are done (`RunAll`: on Ray or on this machine) is handed in.
 """
 
 from collections.abc import Mapping
