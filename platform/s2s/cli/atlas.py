@@ -1,5 +1,10 @@
 """`s2s atlas`: hundreds of sections from one YAML, planned, run, followed, and tried again."""
 
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -57,8 +62,8 @@ def run(job: Job, set_: Set = None, local: Local = False, json_: Json = False, o
     config, settings = _load(job, set_, local)
     from s2s.recipes.atlas.launching import launch_atlas
 
-    with progress_bar(is_quiet=json_) as report:
-        launched = launch_atlas(config, settings, report, _runner(settings, config, report), is_pilot=pilot)
+    with progress_bar(is_quiet=json_) as report, _runner(settings, config, report, is_quiet=json_) as run_all:
+        launched = launch_atlas(config, settings, report, run_all, is_pilot=pilot)
     folder = out or Path("out") / config.name
     _save(launched.files, folder)
     if json_:
@@ -72,7 +77,7 @@ def run(job: Job, set_: Set = None, local: Local = False, json_: Json = False, o
 
 @app.command("status", epilog="Example: s2s atlas status demo")
 def status(which: Which, local: Local = False, json_: Json = False, out: Out = None) -> None:
-    """Say how far an atlas is, from any machine, whether its launcher is alive or not."""
+    """Say how far an atlas is and what its workers are doing, from any machine, whether its launcher is alive or not."""
     from s2s.recipes.atlas.status import atlas_files, survey_atlas
 
     found, settings = _find(which, local)
@@ -130,16 +135,24 @@ def _causes(words: list[str]) -> "list[Cause]":
     return [cause for cause in known if cause in words]
 
 
-def _runner(settings: "Settings", config: "AtlasConfig", report: Report) -> "RunAll":
+@contextmanager
+def _runner(settings: "Settings", config: "AtlasConfig", report: Report, *, is_quiet: bool) -> "Iterator[RunAll]":
     """Where runs are done: on this machine with `--local`, else on Ray, with a live view where somebody looks."""
     if settings.is_local:
         from s2s.recipes.atlas.here import here
 
-        return here(report)
+        yield here(report)
+        return
+    from s2s.cli.at_work import asking
     from s2s.cli.fleet_view import fleet_view
     from s2s.orchestration.fleet import on_ray
+    from s2s.recipes.atlas.status import find_plan, runs_at_work
 
-    return on_ray(fleet_view(config, report))
+    if is_quiet or not sys.stderr.isatty():
+        yield on_ray(fleet_view(config, report))
+        return
+    with asking(lambda: runs_at_work(find_plan(config.name, settings), settings)) as at_work:
+        yield on_ray(fleet_view(config, report, at_work))
 
 
 def _save(files: dict[str, bytes], folder: Path) -> None:
@@ -169,6 +182,10 @@ def _print_plan(made: "AtlasPlan", status: "AtlasStatus") -> None:
 
 
 def _print_estimate(guess: "AtlasEstimate", config: "AtlasConfig") -> None:
+    import psutil
+
+    from s2s.recipes.atlas.estimate import memory_advice
+
     typer.secho(f"\n{guess.num_runs} runs to do", bold=True)
     if guess.cpu_hours is not None and guess.usd is not None and guess.gpu_hours is not None:
         hours, money = guess.cpu_hours, guess.usd
@@ -181,16 +198,25 @@ def _print_estimate(guess: "AtlasEstimate", config: "AtlasConfig") -> None:
         typer.echo("hours, money unknown: no run is done yet; `s2s atlas run JOB.yaml --pilot` does three")
     typer.echo(f"S3 writes    {guess.s3_writes:,} ({guess.s3_bytes_written / 1e9:.3f} GB, {guess.usd_per_month:.2f} USD a month)")
     typer.echo(f"S3 reads     {guess.s3_reads:,} ({guess.s3_bytes_read / 1e9:.3f} GB)")
+    if advice := memory_advice(guess.peak_memory_bytes, config.resources, (os.cpu_count() or 1, psutil.virtual_memory().total)):
+        typer.secho(f"note: {advice}", fg=typer.colors.YELLOW)
 
 
 def _print_status(now: "AtlasStatus") -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    from s2s.cli.at_work import rows_at_work
     from s2s.recipes.atlas.status import REMEDIES
 
     counts = ", ".join(f"{now.count(state)} {state}" for state in ("done", "running", "waiting", "failed") if now.count(state))
     typer.secho(f"\n{now.name}: {counts or 'no runs'}; {now.cost_usd:.2f} USD", bold=True)
+    if rows := rows_at_work([state for state in now.runs if state.state == "running"], time.time()):
+        at_work = Table("at work", "host", "for", "doing", box=None, pad_edge=False)
+        for row in rows:
+            at_work.add_row(*map(escape, row))
+        Console().print(at_work)
     failed: dict[Cause, list[str]] = {}
     messages: dict[Cause, str] = {}
     for state in now.runs:

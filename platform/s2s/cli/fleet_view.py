@@ -1,9 +1,10 @@
-"""The live view of a fleet: what the progress bar of a launch says beside its count."""
+"""The live view of a fleet: what the progress bar of a launch says beside its count, and which runs are at work below it."""
 
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from s2s.cli.at_work import Ask, lines_at_work
 from s2s.cli.progress import Report
 
 if TYPE_CHECKING:
@@ -11,18 +12,20 @@ if TYPE_CHECKING:
     from s2s.orchestration.fleet import Tally
 
 
-def fleet_view(config: "AtlasConfig", report: Report) -> "Callable[[Tally], None]":
+def fleet_view(config: "AtlasConfig", report: Report, at_work: Ask = tuple) -> "Callable[[Tally], None]":
     """Show how a launch goes on the progress bar of the verb.
 
     Args:
         config: Names the budget.
         report: The verb's progress.
+        at_work: Says at once which runs are at work.
     """
     started = time.monotonic()
 
     def tick(tally: "Tally") -> None:
         ended = tally.done + sum(tally.failed.values())
-        report("runs", ended, tally.total, describe(tally, time.monotonic() - started, config.budget_usd))
+        line = describe(tally, time.monotonic() - started, config.budget_usd)
+        report("runs", ended, tally.total, "\n".join([line, *lines_at_work(at_work(), time.time())]))
 
     return tick
 

@@ -3,7 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 LONG = 100
 """Parts from which a stage without a terminal tells of its tenths."""
@@ -13,7 +16,7 @@ class Report(Protocol):
     """What verbs hand down as `on_progress`."""
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Say that `done` of `total` parts of `stage` are done."""
+        """Say that `done` of `total` parts of `stage` are done; further lines of the note stand below the bars."""
         ...
 
 
@@ -39,6 +42,17 @@ def progress_bar(*, is_quiet: bool) -> Iterator[Report]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    below = Text(no_wrap=True, overflow="ellipsis", style="dim")
+
+    class Bars(Progress):
+        """The bars, and a few lines below them."""
+
+        def get_renderables(self) -> "Iterator[RenderableType]":
+            yield self.make_tasks_table(self.tasks)
+            if below:
+                yield below
 
     columns = (
         SpinnerColumn(),
@@ -48,10 +62,11 @@ def progress_bar(*, is_quiet: bool) -> Iterator[Report]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bars:
+    with Bars(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
 
         def report(stage: str, done: int, total: int, note: str = "") -> None:
+            note, _, below.plain = note.partition("\n")
             if stage not in tasks:
                 for task in tasks.values():
                     bars.update(task, completed=bars.tasks[task].total)
@@ -71,7 +86,7 @@ def _lines(*, is_quiet: bool) -> Iterator[Report]:
         if is_quiet or tenth <= shown.get(stage, -1):
             return
         shown[stage] = tenth
-        amount = f" {10 * tenth} % {note}" if tenth else " ..."
+        amount = f" {10 * tenth} % {note.partition(chr(10))[0]}" if tenth else " ..."
         sys.stderr.write(f"  {stage}{amount}\n")
         sys.stderr.flush()
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from s2s.contracts.document import Document, Part
-from s2s.contracts.ledger import Cause, RunKey
+from s2s.contracts.ledger import Cause, Moment, RunKey
 from s2s.contracts.release import Trial
-from s2s.contracts.run import Resources, Uri
+from s2s.contracts.run import GpuUse, Resources, Uri
 from s2s.contracts.section import SectionId, Term
 from s2s.contracts.sources import AnySource
 
@@ -46,6 +46,9 @@ class Fleet(Part):
     ahead: int = Field(2, ge=1, le=16, description="tasks handed in per task that the cluster can run at once")
     max_attempts: int = Field(3, ge=1, le=20, description="failed attempts after which a run is left until `s2s atlas retry`")
     lease_s: float = Field(60.0, ge=1, le=3600, description="seconds of silence after which a worker is presumed dead")
+    max_per_gpu: int = Field(
+        1, ge=1, le=64, description="runs that may share a graphics processor; as many do as the memory that finished runs took allows"
+    )
 
 
 class ReleaseRules(Part):
@@ -145,6 +148,8 @@ class RunOutcome(Part):
     cause: Cause | None = None
     message: str = ""
     seconds: float = Field(0.0, ge=0)
+    peak_memory_bytes: int = Field(0, ge=0, description="main memory of the worker's process, at most; 0 where nobody measured")
+    gpu: GpuUse | None = Field(None, description="null where it had no graphics processor")
 
 
 State = Literal["done", "running", "waiting", "failed"]
@@ -163,7 +168,11 @@ class RunState(Part):
     cause: Cause | None = Field(None, description="of the last failure")
     message: str = ""
     holder: str = Field("", description="who works on it, or did last")
+    taken_at: Moment | None = Field(None, description="since when somebody works on it; null where nobody does")
+    note: str = Field("", description="what they were doing when they last renewed their lease")
     seconds: float = Field(0.0, ge=0, description="of the attempt that is the result")
+    peak_memory_bytes: int = Field(0, ge=0, description="main memory that this attempt took; 0 where nobody measured")
+    gpu: GpuUse | None = Field(None, description="what this attempt took of a graphics processor")
     figures: dict[str, float] = Field(default_factory=dict, description="main results of a finished run")
 
 
@@ -225,3 +234,4 @@ class AtlasEstimate(Document):
     s3_bytes_written: int = Field(ge=0)
     s3_bytes_read: int = Field(ge=0)
     usd_per_month: float = Field(ge=0, description="of storing what all runs leave")
+    peak_memory_bytes: int = Field(0, ge=0, description="main memory that a finished run took at most; 0 without a pilot")

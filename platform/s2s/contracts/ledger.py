@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from s2s.contracts.document import Document
+from s2s.contracts.run import GpuUse
 
 RUN_KEY = r"^[0-9a-f]{16}$"
 RunKey = Annotated[str, Field(pattern=RUN_KEY)]
@@ -36,6 +37,7 @@ class Lease(Document):
     taken_at: Moment
     expires_at: Moment
     predecessors: tuple[Attempt, ...] = Field((), description="earlier attempts, newest first: their checkpoints may be read")
+    note: str = Field("", max_length=200, description="what its holder was doing when it was last renewed, for people to read")
 
 
 class Failure(Document):
@@ -62,7 +64,8 @@ class RunCommit(Document):
     holder: str
     at: Moment
     seconds: float = Field(ge=0, description="of this attempt, from lease to commit")
-    peak_memory_bytes: int = Field(0, ge=0)
+    peak_memory_bytes: int = Field(0, ge=0, description="main memory of the worker's process, at most; 0 where nobody measured")
+    gpu: GpuUse | None = Field(None, description="null where it had no graphics processor")
     figures: dict[str, float] = Field(default_factory=dict, description="main results, for instance pcc, rmse")
 
 

@@ -165,6 +165,14 @@ class Resources(Part):
     memory_gb: float = Field(4, gt=0, description="main memory to reserve")
 
 
+class GpuUse(Part):
+    """What a run took of its graphics processor, where it had one."""
+
+    share: float = Field(gt=0, le=1, description="part of the processor that was its own; the others' runs had the rest")
+    peak_bytes: int = Field(ge=0, description="largest amount of its memory that was reserved, the driver's own part not counted")
+    total_bytes: int = Field(gt=0, description="memory of the whole processor")
+
+
 class TrackingConfig(Part):
     """Where the run is recorded."""
 
@@ -253,6 +261,7 @@ class RunReport(Document):
     )
     seconds: float
     peak_memory_bytes: int
+    gpu: GpuUse | None = Field(None, description="null where it trained on a CPU")
     device: str
     mlflow_run_id: str | None = Field(None, description="absent while the records wait for an MLflow server")
     model_name: str | None = None

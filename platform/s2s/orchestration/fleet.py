@@ -19,6 +19,8 @@ from s2s.contracts.run import Resources
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import StorageError
 from s2s.orchestration.cluster import HeadWatch, check_resources, join, room_for
+from s2s.orchestration.metrics import FleetMetrics
+from s2s.orchestration.packing import PROBES, Packer, largest_first
 from s2s.orchestration.progress import EVERY_S
 from s2s.orchestration.retries import decide
 from s2s.recipes.atlas.settling import Loss, settle
@@ -121,18 +123,21 @@ class _Fleet:
     def __init__(self, plan: AtlasPlan, pending: Sequence[AtlasRun], settings: Settings, follower: Follower, work: Work) -> None:
         self._plan, self._settings, self._follower, self._work = plan, settings, follower, work
         self._config = plan.config
-        self._waiting: deque[_Job] = deque(_Job(run) for run in pending)
+        self._packer = Packer(self._config.resources, self._config.fleet.max_per_gpu)
+        self._waiting: deque[_Job] = deque(_Job(run) for run in (largest_first(pending) if self._packer.is_on else pending))
         self._resting: list[_Job] = []
         self._running: dict[ObjectRef[str], list[_Job]] = {}
         self._pace = _Pace(self._config)
         self._head = HeadWatch(settings)
         self._ledger = ledger_of(settings, holder="launcher")
+        self._metrics = FleetMetrics(self._config)
         self.tally = Tally(total=len(pending))
 
     def run(self) -> Tally:
+        self._look_back()
         try:
             while self._waiting or self._resting or self._running:
-                self._follower.tick(self.tally)
+                self._tell()
                 if not self._head.answers():
                     time.sleep(EVERY_S)
                     continue
@@ -143,8 +148,22 @@ class _Fleet:
                 self._wait()
         finally:
             self._stop()
-            self._follower.tick(self.tally)
+            self._tell()
         return self.tally
+
+    def _look_back(self) -> None:
+        """Learn from runs that are done, the pilot's for instance, what one takes of a graphics processor."""
+        if not self._packer.is_on:
+            return
+        pending = {job.run.key for job in self._waiting}
+        done = [run.key for run in largest_first(self._plan.runs) if run.key not in pending]
+        for commit in self._ledger.read_commits(done[:PROBES]).values():
+            self._packer.learn(commit.gpu)
+
+    def _tell(self) -> None:
+        tally = self.tally
+        self._metrics.states(done=tally.done, failed=sum(tally.failed.values()), handed_in=tally.running, total=tally.total)
+        self._follower.tick(tally)
 
     def _wait(self) -> None:
         """Until all tasks have ended, or for half a second; take back those that have."""
@@ -167,8 +186,9 @@ class _Fleet:
         self.tally.is_over_budget = budget is not None and self.tally.cost_usd >= budget
         if self.tally.is_over_budget:
             return
-        slots = max(1, room_for(self._config.resources))
-        while self._waiting and len(self._running) < slots * self._config.fleet.ahead:
+        slots = max(1, room_for(self._packer.resources))
+        ahead = 1 if self._packer.is_measuring else self._config.fleet.ahead  # what waits in Ray's queue asks for a whole GPU
+        while self._waiting and len(self._running) < slots * ahead:
             jobs = list(self._next_bundle(slots))
             self._running[self._submit(jobs)] = jobs
         self.tally.running = sum(map(len, self._running.values()))
@@ -187,8 +207,8 @@ class _Fleet:
 
         for job in jobs:
             job.handed_in_at = time.time()
-        bundle = AtlasBundle(config=self._config, runs=tuple(job.run for job in jobs))
-        wanted = _raised(self._config.resources, jobs[0].factor)
+        wanted = _raised(self._packer.resources, jobs[0].factor)
+        bundle = AtlasBundle(config=self._config.model_copy(update={"resources": wanted}), runs=tuple(job.run for job in jobs))
         launcher = ray.remote(num_cpus=wanted.cpus, num_gpus=wanted.gpus, memory=int(wanted.memory_gb * 1e9), max_retries=0)(_do_bundle)
         task: ObjectRef[str] = launcher.options(name=f"s2s atlas {self._config.name}").remote(bundle.model_dump_json(), self._work)
         return task
@@ -197,9 +217,11 @@ class _Fleet:
         outcomes = self._outcomes(task, jobs)
         self._pace.learn([outcome.seconds for outcome in outcomes if outcome.state == "done"])
         for job, outcome in zip(jobs, outcomes, strict=True):
-            self.tally.cost_usd += cost_usd(self._plan, outcome.seconds)
+            usd = cost_usd(self._plan, outcome.seconds, outcome.gpu.share if outcome.gpu else None)
+            self.tally.cost_usd += usd
+            self._metrics.cost(usd)
             if outcome.state == "done":
-                self._finish(job)
+                self._finish(job, outcome)
             elif outcome.state == "elsewhere":
                 self._look_later(job)
             else:
@@ -221,20 +243,23 @@ class _Fleet:
         loss = Loss(cause=cause, message=message, since=jobs[0].handed_in_at)
         return settle([job.run.key for job in jobs], loss, self._ledger)
 
-    def _finish(self, job: _Job) -> None:
+    def _finish(self, job: _Job, outcome: RunOutcome) -> None:
         self.tally.done += 1
+        self._packer.learn(outcome.gpu)
+        self._metrics.done(job.run, outcome)
         self._follower.finished(job.run)
 
     def _look_later(self, job: _Job) -> None:
         with suppress(StorageError):  # looked up again next time
             if self._ledger.find_commit(job.run.key) is not None:
-                self._finish(job)
+                self._finish(job, RunOutcome(key=job.run.key, state="done"))
                 return
         job.ready_at = time.monotonic() + self._config.fleet.lease_s / 4
         self._resting.append(job)
 
     def _retry(self, job: _Job, cause: Cause) -> None:
         retry = decide(cause, job.num_failures + 1, self._config.fleet.max_attempts)
+        self._metrics.failed(cause, is_given_up=retry is None)
         if retry is None:
             self.tally.failed[cause] += 1
             return

@@ -34,6 +34,7 @@ from s2s.storage.ledger import Ledger
 from s2s.storage.location import join
 from s2s.storage.objects import delete_prefix
 from s2s.tracking.recording import RunTracker
+from s2s.training.gpu import forget_peak, gpu_use
 
 logger = logging.getLogger(__name__)
 RENEWALS = 3
@@ -84,7 +85,7 @@ class Attempt:
 
         Args:
             figures: Main results.
-            peak_memory_bytes: Of this process.
+            peak_memory_bytes: Main memory of this process.
 
         Raises:
             LeaseError: another was faster.
@@ -92,7 +93,7 @@ class Attempt:
         Writes:
             The commit object.
         """
-        ledger_of(self.settings).commit(self.lease, peak_memory_bytes=peak_memory_bytes, figures=figures)
+        ledger_of(self.settings).commit(self.lease, peak_memory_bytes=peak_memory_bytes, gpu=gpu_use(), figures=figures)
         for attempt in self.lease.predecessors:
             delete_prefix(join(self.place_uri, attempt), self.settings)
 
@@ -119,6 +120,7 @@ def attempt_at(place_uri: str, settings: Settings, on_progress: Progress, launch
     if lease is None:
         last = ledger.last_lease(key)
         raise LeaseError(f"run {key} is at work or finished elsewhere ({last.holder if last else 'unknown'}); wait for it")
+    forget_peak()
     keeper = _Keeper(ledger, lease, launch.lease_s)
     watched = _watched(on_progress, keeper, settings.home / DRAINING)
     attempt = Attempt(place_uri=place_uri, settings=settings, on_progress=watched, lease=lease)
@@ -189,11 +191,11 @@ def cause_of(error: BaseException) -> Cause:
 
 
 class _Keeper:
-    """Renews a lease until it is closed; `is_lost` once another has taken the run over."""
+    """Renews a lease until it is closed, each time with `note`; `is_lost` once another has taken the run over."""
 
     def __init__(self, ledger: Ledger, lease: Lease, lease_s: float) -> None:
         self._ledger, self._lease, self._lease_s = ledger, lease, lease_s
-        self._stop, self.is_lost = threading.Event(), threading.Event()
+        self._stop, self.is_lost, self.note = threading.Event(), threading.Event(), ""
         self._thread = threading.Thread(target=self._work, name=f"s2s-lease-{lease.key[:8]}", daemon=True)
 
     def __enter__(self) -> "_Keeper":
@@ -207,7 +209,7 @@ class _Keeper:
     def _work(self) -> None:
         while not self._stop.wait(self._lease_s / RENEWALS):
             try:
-                self._ledger.renew(self._lease, lease_s=self._lease_s)
+                self._ledger.renew(self._lease, lease_s=self._lease_s, note=self.note)
             except LeaseError as error:
                 logger.warning("%s; this attempt stops", error)
                 self.is_lost.set()
@@ -222,6 +224,7 @@ def _watched(on_progress: Progress, keeper: _Keeper, draining: Path) -> Progress
             raise LeaseError("the run was taken over by another process; this attempt stops")
         if draining.exists():
             raise PreemptedError(f"the machine is being taken back ({draining}); the run goes on elsewhere from its checkpoint")
+        keeper.note = " ".join(word for word in (stage, f"{done}/{total}" if total else "", note) if word)
         on_progress(stage, done, total, note)
 
     return report

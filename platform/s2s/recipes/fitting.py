@@ -1,7 +1,5 @@
 """Fit a network to one section: windows in, the weights of the best validation out, resumable at any moment."""
 
-import resource
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -40,7 +38,6 @@ class Fitted:
         steps: Optimiser steps done.
         best_step: Step whose weights these are.
         validation_error: Of that step on hidden observed bins, log1p units, absolute or root mean squared as the loss; None without one.
-        peak_memory_bytes: Of this process so far.
         device: `cpu` or `cuda`, and the precision.
         losses: `(step, loss)` of the steps of this attempt.
         errors: `(step, validation_error)` of its validations.
@@ -51,7 +48,6 @@ class Fitted:
     steps: int
     best_step: int
     validation_error: float | None
-    peak_memory_bytes: int
     device: str
     losses: tuple[tuple[int, float], ...]
     errors: tuple[tuple[int, float], ...]
@@ -104,17 +100,10 @@ def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -
         steps=state.step,
         best_step=state.best_step or state.step,
         validation_error=state.best_error if state.best_step else None,
-        peak_memory_bytes=peak_memory_bytes(),
         device=f"{device.name} {device.precision}",
         losses=tuple(curves.losses),
         errors=tuple(curves.errors),
     )
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 class _Curves:

@@ -14,11 +14,13 @@ from s2s.contracts.settings import Settings
 from s2s.imputation.predict import predict_section
 from s2s.recipes.attempt import Launch, attempting, commit
 from s2s.recipes.fitting import fit
+from s2s.recipes.footprint import own_peak_memory_bytes
 from s2s.recipes.judging import Judgement, judge
 from s2s.recipes.recording import Outcome, publish, record
 from s2s.recipes.run import FINISHED_BEFORE, Progress, silent
 from s2s.recipes.sources import open_run
 from s2s.streaming.sections import measure_with_truth
+from s2s.training.gpu import gpu_use
 
 
 def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = silent, launch: Launch = Launch()) -> RunReport:
@@ -86,7 +88,8 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
             trust=fitted.imputer.trust,
             scores=judgement.rows,
             seconds=time.monotonic() - started,
-            peak_memory_bytes=fitted.peak_memory_bytes,
+            peak_memory_bytes=own_peak_memory_bytes(),
+            gpu=gpu_use(),
             device=fitted.device,
             mlflow_run_id=tracker.receipt.run_id,
             model_name=tracker.receipt.model_name,

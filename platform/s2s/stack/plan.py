@@ -119,7 +119,9 @@ class Plan:
             url = mlflow_server.endpoint(self.ports[mlflow_server.NAME])
             found |= {"S2S_MLFLOW_URI": url, "MLFLOW_TRACKING_URI": url}
         if ray_head.NAME in self.ports:
-            found |= {"S2S_RAY_ADDRESS": ray_head.address(self.ports[ray_head.NAME]), **ray_head.driver_environment(self._token_file)}
+            ports = self.ports[ray_head.NAME]
+            found |= {"S2S_RAY_ADDRESS": ray_head.address(ports), **ray_head.driver_environment(self._token_file)}
+            found["S2S_RAY_METRICS"] = ray_head.metrics_address(ports)
         return found
 
     def s3_settings(self) -> Settings:

@@ -72,6 +72,11 @@ def address(ports: dict[str, int]) -> str:
     return f"{HOST}:{ports['gcs']}"
 
 
+def metrics_address(ports: dict[str, int]) -> str:
+    """`host:port` of the figures for Prometheus. Ray serves them to whoever asks, so it matters that it keeps them on loopback here."""
+    return f"{HOST}:{ports['agent_metrics']}"
+
+
 def is_healthy(ports: dict[str, int]) -> bool:
     """Whether the head's agent says that its scheduler and its control store are well."""
     return answers(f"http://{HOST}:{ports['agent']}/api/healthz")

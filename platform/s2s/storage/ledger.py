@@ -22,12 +22,14 @@ from pydantic import ValidationError
 
 from s2s.contracts.document import Document
 from s2s.contracts.ledger import Cause, Failure, Lease, Pardon, RunCommit
+from s2s.contracts.run import GpuUse
 from s2s.contracts.settings import Settings
 from s2s.errors import ExistsError, InputError, LeaseError, MissingError
 from s2s.storage.location import join
 from s2s.storage.objects import delete_object, delete_prefix, list_below, read_bytes, write_bytes
 
 LEASES, FAILURES, PARDONS, COMMITS = "leases", "failures", "pardons", "commits"
+LONGEST_NOTE = 200
 READERS = 32
 """Entries that are read at once."""
 
@@ -119,8 +121,13 @@ class Ledger:
             return lease if self._read(Lease, LEASES, key, _file(token)) == lease else None
         return lease
 
-    def renew(self, lease: Lease, *, lease_s: float) -> Lease:
+    def renew(self, lease: Lease, *, lease_s: float, note: str = "") -> Lease:
         """Make a lease last longer.
+
+        Args:
+            lease: Of the attempt that works.
+            lease_s: How long it lasts from now.
+            note: What the attempt is doing, for people to read; cut to what a lease holds.
 
         Raises:
             LeaseError: another has taken the run over.
@@ -130,16 +137,19 @@ class Ledger:
             The lease anew; nobody else writes it.
         """
         self._check_not_fenced(lease)
-        longer = lease.model_copy(update={"expires_at": self.clock() + lease_s})
+        longer = lease.model_copy(update={"expires_at": self.clock() + lease_s, "note": note[:LONGEST_NOTE]})
         self._write(longer, LEASES, lease.key, _file(lease.token), if_absent=False)
         return longer
 
-    def commit(self, lease: Lease, *, peak_memory_bytes: int = 0, figures: Mapping[str, float] | None = None) -> RunCommit:
+    def commit(
+        self, lease: Lease, *, peak_memory_bytes: int = 0, gpu: GpuUse | None = None, figures: Mapping[str, float] | None = None
+    ) -> RunCommit:
         """Make an attempt the result of its run.
 
         Args:
             lease: Of the attempt, everything of which is written.
-            peak_memory_bytes: Of the worker.
+            peak_memory_bytes: Main memory of the worker.
+            gpu: What it took of a graphics processor.
             figures: Main results.
 
         Raises:
@@ -159,6 +169,7 @@ class Ledger:
             at=now,
             seconds=max(0.0, now - lease.taken_at),
             peak_memory_bytes=peak_memory_bytes,
+            gpu=gpu,
             figures=dict(figures or {}),
         )
         try:

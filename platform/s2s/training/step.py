@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from s2s.contracts.run import TrainingConfig
 from s2s.network import CDCIN, Batch, TermBatch, forward_terms, total_loss
+from s2s.training.gpu import limit_to_share
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -33,9 +34,11 @@ def choose_device(precision: str, gpus: float) -> Device:
 
     Args:
         precision: `auto`, `float32` or `bfloat16`.
-        gpus: What the run asked for.
+        gpus: What the run asked for; with a fraction this process is kept to that part of the GPU's memory.
     """
     name = "cuda" if gpus > 0 and torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        limit_to_share(min(1.0, gpus))
     if precision == "auto":
         is_native = torch.cuda.is_bf16_supported(including_emulation=False) if name == "cuda" else _cpu_has_bfloat16()
         return Device(name=name, precision="bfloat16" if is_native else "float32")

@@ -106,7 +106,7 @@ def make_fitted() -> Callable[..., Fitted]:
             torch.nn.init.normal_(stage.last.weight, std=0.3, generator=generator)
         return Fitted(
             imputer=Imputer(network=network, expression_scale=run.config.expression_scale), known=Hidden(folds=(), fill=None), steps=9,
-            best_step=6, validation_error=0.125, peak_memory_bytes=1, device="cpu float32", losses=((1, 2.0), (2, 1.0)), errors=((2, 0.5),),
+            best_step=6, validation_error=0.125, device="cpu float32", losses=((1, 2.0), (2, 1.0)), errors=((2, 0.5),),
         )  # fmt: skip
 
     return make

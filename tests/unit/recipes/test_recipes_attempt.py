@@ -74,6 +74,18 @@ def test_a_lease_is_renewed_while_the_work_goes_on(run):
         assert ledger_of(run.settings).take(run.key, lease_s=60) is None
 
 
+def test_a_lease_that_is_renewed_says_what_its_holder_does(run):
+    with attempting(run, Launch(lease_s=0.3)) as held:
+        held.on_progress("train", 3, 60, "loss 0.5")
+        held.on_progress("judge", 0, 0)
+        held.on_progress("train", 4, 60, "loss 0.25")
+        deadline = time.monotonic() + 30
+        while (lease := ledger_of(run.settings).last_lease(run.key)) is None or not lease.note:
+            assert time.monotonic() < deadline, "no renewal in thirty seconds"
+            time.sleep(0.02)
+    assert lease.note == "train 4/60 loss 0.25"
+
+
 def test_a_failed_attempt_says_why_and_leaves_the_run_open(run):
     with pytest.raises(InputError), attempting(run, QUIET):
         raise InputError("expected genes, got none")

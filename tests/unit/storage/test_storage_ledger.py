@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from s2s.contracts.ledger import Lease, RunCommit
+from s2s.contracts.run import GpuUse
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError, LeaseError
 from s2s.storage.ledger import Ledger
@@ -37,8 +38,10 @@ def test_a_run_is_taken_committed_and_never_taken_again():
     lease = ledger.take(KEY, lease_s=LEASE_S)
     assert lease is not None and (lease.token, lease.predecessors) == (1, ())
     assert ledger.take(KEY, lease_s=LEASE_S) is None
-    commit = ledger.commit(lease, peak_memory_bytes=7, figures={"pcc": 0.5})
+    gpu = GpuUse(share=0.5, peak_bytes=3, total_bytes=9)
+    commit = ledger.commit(lease, peak_memory_bytes=7, gpu=gpu, figures={"pcc": 0.5})
     assert ledger.find_commit(KEY) == commit
+    assert commit.gpu == gpu
     assert (commit.attempt, commit.figures, commit.peak_memory_bytes) == (lease.attempt, {"pcc": 0.5}, 7)
     assert ledger.take(KEY, lease_s=LEASE_S, takes_over=True) is None
 
@@ -49,7 +52,10 @@ def test_a_lease_runs_out_at_its_moment_unless_it_is_renewed():
     lease = ledger.take(KEY, lease_s=LEASE_S)
     clock.now += 59.9
     assert ledger.take(KEY, lease_s=LEASE_S) is None
-    lease = ledger.renew(lease, lease_s=LEASE_S)
+    lease = ledger.renew(lease, lease_s=LEASE_S, note="train 3/60")
+    assert ledger.last_lease(KEY) == lease
+    assert lease.note == "train 3/60"
+    assert len(ledger.renew(lease, lease_s=LEASE_S, note="x" * 999).note) == 200
     clock.now += 59.9
     assert ledger.take(KEY, lease_s=LEASE_S) is None
     clock.now += 0.1
@@ -160,7 +166,9 @@ class Workers(RuleBasedStateMachine):
         if self.leases:
             worker, lease = self.leases[pick % len(self.leases)]
             if self._is_newest(lease):
-                self.ledgers[worker].renew(lease, lease_s=LEASE_S)
+                longer = self.ledgers[worker].renew(lease, lease_s=LEASE_S, note=f"step {pick}")
+                assert self.ledgers[worker].last_lease(lease.key) == longer
+                assert longer.note == f"step {pick}"
             else:
                 with pytest.raises(LeaseError):
                     self.ledgers[worker].renew(lease, lease_s=LEASE_S)

@@ -49,7 +49,10 @@ def test_a_processor_torch_says_nothing_about_computes_in_float32(monkeypatch):
 )
 def test_cuda_is_taken_when_asked_for_and_there(monkeypatch, gpus, has_cuda, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    limited: list[float] = []
+    monkeypatch.setattr("s2s.training.step.limit_to_share", limited.append)
     assert choose_device("float32", gpus).name == expected
+    assert limited == ([gpus] if expected == "cuda" else [])
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ Decision: seconds are taken to grow with bins times genes, which holds within a 
 a factor of two; the range is that of the runs seen, not a confidence interval.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 
 from s2s.contracts.atlas import AtlasEstimate, AtlasPlan, AtlasRun, AtlasStatus, Range
-from s2s.recipes.atlas.status import cost_usd
+from s2s.contracts.run import Resources
+from s2s.recipes.atlas.status import cost_usd, gpus_of
 
 WRITES_PER_RUN = 14
 """Lease, checkpoint, ten files, report, commit."""
@@ -19,6 +21,12 @@ READS_PER_RUN = 12
 CHUNK_BYTES = 2**21
 BYTES_PER_RUN = 1_500_000
 """Figures, tables, weights and checkpoint of one run; the section itself lies there already."""
+
+SPARE_MEMORY = 0.25
+"""What a run should be given beyond the most that one took."""
+
+FAR_TOO_MUCH = 2
+"""Times what would be enough, from which less is worth a word."""
 
 FEW = 3
 """Finished runs below which the range is a guess: half to double."""
@@ -42,19 +50,46 @@ def estimate(plan: AtlasPlan, status: AtlasStatus) -> AtlasEstimate:
     writes = WRITES_PER_RUN * len(left)
     requests_usd = writes * prices.put_usd + reads * prices.get_usd
     seconds = _range(rates, sum(map(_size, left)))
-    wanted = plan.config.resources
+    wanted, shares = plan.config.resources, [state.gpu.share for state in status.runs if state.gpu is not None]
+    share = statistics.fmean(shares) if shares else None
     return AtlasEstimate(
         num_runs=len(left),
         num_pilot_runs=len(rates),
         cpu_hours=_scaled(seconds, wanted.cpus / 3600),
-        gpu_hours=_scaled(seconds, wanted.gpus / 3600),
-        usd=_scaled(seconds, cost_usd(plan, 1.0), requests_usd),
+        gpu_hours=_scaled(seconds, gpus_of(wanted, share) / 3600),
+        usd=_scaled(seconds, cost_usd(plan, 1.0, share), requests_usd),
         s3_writes=writes,
         s3_reads=reads,
         s3_bytes_written=BYTES_PER_RUN * len(left),
         s3_bytes_read=sum(_size(run) * 4 for run in left),
         usd_per_month=BYTES_PER_RUN * len(plan.runs) / 1e9 * prices.gb_month_usd,
+        peak_memory_bytes=max((state.peak_memory_bytes for state in status.runs), default=0),
     )
+
+
+def memory_advice(peak_bytes: int, wanted: Resources, machine: tuple[int, int]) -> str | None:
+    """Say when runs took far less main memory than the atlas asks for, or more.
+
+    Args:
+        peak_bytes: What a finished run took at most; 0 where nobody knows.
+        wanted: What the atlas asks for one run.
+        machine: Cores, and bytes of main memory, of a machine like those that do the runs.
+
+    Returns:
+        One sentence; None where what is asked fits.
+    """
+    peak, asked = peak_bytes / 1e9, wanted.memory_gb
+    enough = math.ceil(peak * (1 + SPARE_MEMORY) * 10) / 10
+    if not peak_bytes or FAR_TOO_MUCH * enough > asked >= peak:
+        return None
+    used = f"runs used {peak:.1f} GB at most; resources.memory_gb: {asked:g}"
+    if asked < peak:
+        return f"{used} is too little, a machine full of runs would run out; set {enough:g}"
+    cores, memory = machine
+    now, then = (min(int(cores / wanted.cpus), int(memory / 1e9 / gigabytes)) for gigabytes in (asked, enough))
+    idle = (then - now) * wanted.cpus
+    keeps = f" keeps {idle:g} of {cores} cores idle on a machine like this one" if idle > 0 else " is more than they need"
+    return f"{used}{keeps}; {enough:g} would do"
 
 
 def pilot_runs(plan: AtlasPlan) -> list[AtlasRun]:

@@ -10,6 +10,7 @@ from functools import partial
 
 from s2s.contracts.atlas import AtlasPlan, AtlasRun, AtlasStatus, RunState, State, TissueRelease
 from s2s.contracts.ledger import Cause, Failure, Lease, RunCommit
+from s2s.contracts.run import Resources
 from s2s.contracts.settings import Settings
 from s2s.errors import MissingError
 from s2s.evaluation.completeness import completeness, completeness_html
@@ -112,9 +113,26 @@ def survey_atlas(plan: AtlasPlan, settings: Settings) -> AtlasStatus:
         runs=states,
         skipped=plan.skipped,
         releases=tuple(_releases(plan.config.name, settings)),
-        cost_usd=sum(cost_usd(plan, run.seconds) for run in states),
+        cost_usd=sum(cost_usd(plan, run.seconds, run.gpu.share if run.gpu else None) for run in states),
         created_at=now_utc(),
     )
+
+
+def runs_at_work(plan: AtlasPlan, settings: Settings) -> list[RunState]:
+    """Say which runs of an atlas are at work now, in any launch, those that began first at the head.
+
+    Cheaper than `survey_atlas`: made to be asked again and again.
+
+    Reads:
+        The names in the ledger; leases of runs that have neither a commit nor a failure for them.
+    """
+    ledger, runs = ledger_of(settings), {run.key: run for run in plan.runs}
+    survey = ledger.survey()
+    newest = {key: tokens[-1] for key, tokens in survey.leases.items() if key in runs and key not in survey.commits}
+    leases = ledger.read_leases([(key, token) for key, token in newest.items() if token not in survey.failures.get(key, ())])
+    known = _Known(survey=survey, commits={}, leases={lease.key: lease for lease in leases}, failures={})
+    states = [_state(runs[lease.key], known, plan.config.fleet.max_attempts) for lease in leases]
+    return sorted((state for state in states if state.state == "running"), key=lambda state: state.taken_at or 0)
 
 
 def pardon_runs(plan: AtlasPlan, settings: Settings, causes: Sequence[Cause]) -> list[str]:
@@ -148,10 +166,21 @@ def atlas_files(status: AtlasStatus) -> dict[str, bytes]:
     }
 
 
-def cost_usd(plan: AtlasPlan, seconds: float) -> float:
-    """What a run of so many seconds costs, by the prices and resources of the atlas."""
+def cost_usd(plan: AtlasPlan, seconds: float, share: float | None = None) -> float:
+    """What a run of so many seconds costs, by the prices and resources of the atlas.
+
+    Args:
+        plan: Of the atlas.
+        seconds: Of the run.
+        share: Part of a graphics processor that it had, where that was measured.
+    """
     prices, wanted = plan.config.prices, plan.config.resources
-    return seconds / 3600 * (wanted.cpus * prices.cpu_hour_usd + wanted.gpus * prices.gpu_hour_usd)
+    return seconds / 3600 * (wanted.cpus * prices.cpu_hour_usd + gpus_of(wanted, share) * prices.gpu_hour_usd)
+
+
+def gpus_of(wanted: Resources, share: float | None) -> float:
+    """Graphics processors that a run held: its share of one, where runs shared it; else what was asked for."""
+    return wanted.gpus if share is None or wanted.gpus > 1 else share
 
 
 def is_given_up(cause: Cause | None, num_failures: int, max_attempts: int) -> bool:
@@ -179,7 +208,8 @@ def _failures(failures: Sequence[Failure]) -> dict[str, list[Failure]]:
 def _state(run: AtlasRun, known: _Known, max_attempts: int) -> RunState:
     made = partial(RunState, key=run.key, section_id=run.section_id, tissue=run.tissue, organism=run.organism, seed=run.seed)
     if (commit := known.commits.get(run.key)) is not None:
-        return made(state="done", holder=commit.holder, seconds=commit.seconds, figures=commit.figures)
+        measured = partial(made, seconds=commit.seconds, peak_memory_bytes=commit.peak_memory_bytes, gpu=commit.gpu)
+        return measured(state="done", holder=commit.holder, figures=commit.figures)
     failures, lease = known.failures.get(run.key, ()), known.leases.get(run.key)
     is_ended = lease is None or lease.token in known.survey.failures.get(run.key, ())
     num_failures = sum(failure.cause not in UNCOUNTED for failure in failures) + _num_silent(run.key, known.survey, is_ended=is_ended)
@@ -187,6 +217,7 @@ def _state(run: AtlasRun, known: _Known, max_attempts: int) -> RunState:
     state: State = "failed" if is_given_up(cause, num_failures, max_attempts) else "waiting"
     if lease is not None and not is_ended and time.time() < lease.expires_at:
         state = "running"
+        made = partial(made, taken_at=lease.taken_at, note=lease.note)
     return made(
         state=state,
         num_failures=num_failures,

@@ -15,12 +15,14 @@ from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import LeaseError, S2SError
 from s2s.recipes.atlas.judging import judge
 from s2s.recipes.attempt import DRAINING, Launch, cause_of
+from s2s.recipes.footprint import own_peak_memory_bytes
 from s2s.recipes.fresh_process import read_message
 from s2s.recipes.recording import record_settings
 from s2s.recipes.run import Run, ledger_of, silent
 from s2s.recipes.single_shot import single_shot
 from s2s.tracking.journal import Journal
 from s2s.tracking.recording import closing
+from s2s.training.gpu import gpu_use
 
 logger = logging.getLogger(__name__)
 Finished = Callable[[AtlasRun], None]
@@ -71,7 +73,7 @@ def do_run(run: AtlasRun, config: AtlasConfig, settings: Settings) -> RunOutcome
         return RunOutcome(key=run.key, state="elsewhere", message=str(error))
     except S2SError as error:
         return _failed(run, error, settings, started)
-    return RunOutcome(key=run.key, state="done", seconds=_since(started))
+    return RunOutcome(key=run.key, state="done", seconds=_since(started), peak_memory_bytes=own_peak_memory_bytes(), gpu=gpu_use())
 
 
 def train(run: AtlasRun, config: AtlasConfig, settings: Settings) -> None:
@@ -108,7 +110,7 @@ def _failed(run: AtlasRun, error: S2SError, settings: Settings, started: float) 
             ledger.fail(lease, cause, words)
     except S2SError as problem:
         logger.warning("could not write down why run %s failed: %s", run.key, problem)
-    return RunOutcome(key=run.key, state="failed", cause=cause, message=words, seconds=_since(started))
+    return RunOutcome(key=run.key, state="failed", cause=cause, message=words, seconds=_since(started), gpu=gpu_use())
 
 
 def _since(started: float) -> float:
