@@ -9,9 +9,11 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -63,8 +65,9 @@ class Head:
         return found
 
 
-@pytest.fixture(scope="module")
-def head(s3_settings: Settings) -> Iterator[Head]:
+@contextmanager
+def head_with(s3_settings: Settings, **env: str) -> Iterator[Head]:
+    """Start a head, with some variables of its own."""
     with tempfile.TemporaryDirectory(prefix="s2s-") as name:
         home = Path(name)
         ports, token = choose_ports(ray_head.PORTS, last={}), home / "token"
@@ -78,7 +81,7 @@ def head(s3_settings: Settings) -> Iterator[Head]:
             "AWS_ACCESS_KEY_ID": s3_settings.aws_access_key_id.get_secret_value(),
             "AWS_SECRET_ACCESS_KEY": s3_settings.aws_secret_access_key.get_secret_value(),
         }
-        record = spawn(replaced(plain, command=(*plain.command, "--num-gpus=2", "--num-cpus=4"), env={**plain.env, **store}))
+        record = spawn(replaced(plain, command=(*plain.command, "--num-gpus=2", "--num-cpus=4"), env={**plain.env, **store, **env}))
         try:
             wait_until_healthy(record, lambda: ray_head.is_healthy(ports), timeout_s=ray_head.START_TIMEOUT_S)
             assert members(record)
@@ -86,6 +89,12 @@ def head(s3_settings: Settings) -> Iterator[Head]:
             yield Head(ports=ports, settings=s3_settings, env={**plain.inherited, **store, **driver})
         finally:
             stop(record)
+
+
+@pytest.fixture(scope="module")
+def head(s3_settings: Settings) -> Iterator[Head]:
+    with head_with(s3_settings) as head:
+        yield head
 
 
 def plan_of(name: str) -> AtlasPlan:
@@ -159,6 +168,13 @@ def test_a_pilot_that_was_measured_spares_the_next_launch_the_probe(head: Head, 
     attempts = told["attempts"]
     assert isinstance(attempts, list)
     assert {attempt["asked"] for attempt in attempts} == {0.5}, "0.85 * 80 over 30.6: two"
+
+
+def test_where_ray_exports_nothing_a_launch_goes_on_as_ever(s3_settings: Settings, tmp_path: Path) -> None:
+    with head_with(s3_settings, RAY_enable_metrics_collection="0") as mute:
+        assert mute.launch(plan_of("mute"), ["s-0", "s-1", "faulty"], tmp_path)["done"] == 2
+        with pytest.raises(URLError):
+            mute.figures()
 
 
 def wait_for(head: Head, name: str) -> dict[str, list[tuple[dict[str, str], float]]]:

@@ -6,6 +6,7 @@ launcher and also shows what other launchers have at work. It is asked in a thre
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,28 +19,37 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 MOST_LINES = 8
 EVERY_S = 5.0
-"""Seconds between two questions to the ledger: four small LIST requests each, and a read per run at work."""
+"""Seconds between two questions to the ledger: four LIST requests per thousand entries, and a read per run at work."""
+
+REST = 20
+"""Times what an answer took that is waited before the next question: a large ledger is not listed all the time."""
 
 Ask = Callable[[], "Sequence[RunState]"]
 
 
 @contextmanager
-def asking(ask: Ask, *, every_s: float = EVERY_S) -> "Iterator[Ask]":
+def asking(ask: Ask | None, *, every_s: float = EVERY_S) -> "Iterator[Ask]":
     """Ask again and again in the background; what is given answers at once, with what was heard last.
 
     Args:
-        ask: Which runs are at work.
-        every_s: Pause between two questions.
+        ask: Which runs are at work; None where nobody looks: then nobody asks.
+        every_s: Shortest pause between two questions.
     """
+    if ask is None:
+        yield tuple
+        return
     latest: list[Sequence[RunState]] = [()]
     is_over = threading.Event()
 
     def work() -> None:
-        while not is_over.wait(every_s):
+        pause = every_s
+        while not is_over.wait(pause):
+            began = time.monotonic()
             try:
                 latest[0] = ask()
-            except S2SError as error:  # the plan is not written yet, or the store does not answer: next time
+            except S2SError as error:  # the store does not answer: next time
                 logger.debug("who is at work is not known: %s", error)
+            pause = max(every_s, REST * (time.monotonic() - began))
 
     thread = threading.Thread(target=work, name="s2s-at-work", daemon=True)
     thread.start()

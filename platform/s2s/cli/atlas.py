@@ -3,8 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -14,10 +13,10 @@ from s2s.cli.options import Job, Json, Local, Set
 from s2s.cli.progress import Report, progress_bar
 
 if TYPE_CHECKING:
-    from s2s.contracts.atlas import AtlasConfig, AtlasEstimate, AtlasPlan, AtlasStatus
+    from s2s.contracts.atlas import AtlasConfig, AtlasEstimate, AtlasPlan, AtlasRun, AtlasStatus
     from s2s.contracts.ledger import Cause
     from s2s.contracts.settings import Settings
-    from s2s.recipes.atlas.work import RunAll
+    from s2s.recipes.atlas.work import Finished, RunAll
 
 app = typer.Typer(no_args_is_help=True, help="Many sections from one YAML: plan, run, follow, try again.")
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for map.png, map.html and status.json; out/NAME when absent.")]
@@ -62,8 +61,8 @@ def run(job: Job, set_: Set = None, local: Local = False, json_: Json = False, o
     config, settings = _load(job, set_, local)
     from s2s.recipes.atlas.launching import launch_atlas
 
-    with progress_bar(is_quiet=json_) as report, _runner(settings, config, report, is_quiet=json_) as run_all:
-        launched = launch_atlas(config, settings, report, run_all, is_pilot=pilot)
+    with progress_bar(is_quiet=json_) as report:
+        launched = launch_atlas(config, settings, report, _runner(settings, report, is_quiet=json_), is_pilot=pilot)
     folder = out or Path("out") / config.name
     _save(launched.files, folder)
     if json_:
@@ -135,24 +134,23 @@ def _causes(words: list[str]) -> "list[Cause]":
     return [cause for cause in known if cause in words]
 
 
-@contextmanager
-def _runner(settings: "Settings", config: "AtlasConfig", report: Report, *, is_quiet: bool) -> "Iterator[RunAll]":
+def _runner(settings: "Settings", report: Report, *, is_quiet: bool) -> "RunAll":
     """Where runs are done: on this machine with `--local`, else on Ray, with a live view where somebody looks."""
     if settings.is_local:
         from s2s.recipes.atlas.here import here
 
-        yield here(report)
-        return
+        return here(report)
     from s2s.cli.at_work import asking
     from s2s.cli.fleet_view import fleet_view
     from s2s.orchestration.fleet import on_ray
-    from s2s.recipes.atlas.status import find_plan, runs_at_work
+    from s2s.recipes.atlas.status import runs_at_work
 
-    if is_quiet or not sys.stderr.isatty():
-        yield on_ray(fleet_view(config, report))
-        return
-    with asking(lambda: runs_at_work(find_plan(config.name, settings), settings)) as at_work:
-        yield on_ray(fleet_view(config, report, at_work))
+    def run_all(plan: "AtlasPlan", pending: "Sequence[AtlasRun]", settings: "Settings", finished: "Finished") -> None:
+        ask = (lambda: runs_at_work(plan, settings)) if sys.stderr.isatty() and not is_quiet else None
+        with asking(ask) as at_work:
+            on_ray(fleet_view(plan.config, report, at_work))(plan, pending, settings, finished)
+
+    return run_all
 
 
 def _save(files: dict[str, bytes], folder: Path) -> None:

@@ -37,7 +37,7 @@ class FleetMetrics:
             self._budget.set(config.budget_usd, self._atlas)
 
     def states(self, *, done: int, failed: int, handed_in: int, total: int) -> None:
-        """Say where the runs of the launch stand; whoever has ended it says that none is left to wait for."""
+        """Say where the runs of the launch stand; what is neither ended nor handed in waits."""
         counts = {"done": done, "failed": failed, "handed_in": handed_in, "waiting": total - done - failed - handed_in}
         for state, number in counts.items():
             self._runs.set(number, {**self._atlas, "state": state})

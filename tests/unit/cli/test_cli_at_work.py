@@ -1,23 +1,29 @@
 """What is said of runs at work: the oldest first, not too many, in the same words below the bar and in `s2s atlas status`."""
 
 import io
+import re
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+from s2s import cli
 from s2s.cli.at_work import MOST_LINES, age, asking, lines_at_work
 from s2s.cli.fleet_view import fleet_view
 from s2s.cli.progress import progress_bar
-from s2s.contracts.atlas import AtlasConfig, RunState
+from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasRun, AtlasStatus, RunState
+from s2s.contracts.settings import Settings
 from s2s.errors import StorageError
 from s2s.orchestration.fleet import Tally
+from s2s.recipes.atlas.status import store_plan
+from s2s.recipes.run import ledger_of
 
 NOW = 1_000_000.0
 
 
 def at_work(section: str, *, since: float, note: str = "train 3/60", holder: str = "node-7:4711") -> RunState:
-    about = {"key": "0" * 16, "tissue": "breast", "seed": 0, "state": "running"}
+    about = {"key": "0" * 16, "tissue": "breast", "organism": "human", "seed": 0, "state": "running"}
     return RunState(section_id=section, holder=holder, taken_at=NOW - since, note=note, **about)
 
 
@@ -87,6 +93,41 @@ def test_whoever_is_asked_in_the_background_is_heard_at_the_next_look_and_may_fa
         for _ in range(3):  # a third question is asked only after the second answer was taken
             assert asked.acquire(timeout=30)
         assert [state.section_id for state in latest()] == ["late"]
+
+
+def test_where_nobody_looks_nobody_asks() -> None:
+    before = threading.active_count()
+    with asking(None) as latest:
+        assert latest() == ()
+        assert threading.active_count() == before
+
+
+def test_status_lists_what_every_worker_does_for_people_and_for_machines(
+    s2s_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(is_local=True, home=s2s_home)
+    about = {"section": "none", "tissue": "breast", "organism": "none", "technology": "none", "data_sha256": "", "is_synthetic": True}
+    runs = tuple(AtlasRun(key=f"{seed:016x}", section_id=f"s-{seed}", seed=seed, num_bins=1, num_genes=1, **about) for seed in range(2))
+    store_plan(AtlasPlan(config=AtlasConfig(name="a", sections=("s",)), runs=runs, code_version="0", created_at="now"), settings)
+    ledger = ledger_of(settings, holder="node-7:4711")
+    lease = ledger.take(runs[0].key, lease_s=600)
+    assert lease is not None
+    ledger.renew(lease, lease_s=600, note="train [3/60]")
+
+    def say(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["s2s", "atlas", "status", "a", "--local", "--out", str(tmp_path), *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert not end.value.code
+        return capsys.readouterr().out
+
+    (line,) = (line for line in say().splitlines() if "s-0" in line)
+    assert re.fullmatch(r"s-0 +node-7 +\d+ s +train \[3/60\] *", line)
+    told = AtlasStatus.model_validate_json(say("--json"))
+    assert [(run.state, run.note, run.taken_at) for run in told.runs] == [
+        ("running", "train [3/60]", lease.taken_at),
+        ("waiting", "", None),
+    ]
 
 
 def test_on_a_terminal_the_lines_stand_below_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:

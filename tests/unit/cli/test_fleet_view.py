@@ -49,6 +49,8 @@ def test_the_bar_counts_what_is_done_and_what_is_given_up(monkeypatch: pytest.Mo
         def monotonic(self) -> float:
             return self.now
 
+        time = monotonic
+
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
     told: list[tuple[str, int, int, str]] = []
