@@ -31,6 +31,9 @@ LEASES, FAILURES, PARDONS, COMMITS = "leases", "failures", "pardons", "commits"
 READERS = 32
 """Entries that are read at once."""
 
+RENEWALS = 3
+"""Renewals per duration of a lease, by whoever holds it."""
+
 D = TypeVar("D", bound=Document)
 
 
