@@ -26,7 +26,7 @@ class Proxy:
     Attributes:
         shares: Fault to share of calls. `refuse`: 503 SlowDown; `break_request`: the caller's body is taken half, and nothing
             reaches S3; `break_response`: S3 does it, and the answer breaks off.
-        counts: Calls, and faults by kind, since the last order.
+        counts: Calls, those of each kind by S3's own names, their bytes, and faults by kind, since the last order.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -56,10 +56,12 @@ class Proxy:
         self.counts["calls"] += 1
         fault = self._fault(request)
         self.counts[fault] += fault != ""
+        self.counts[_operation(request)] += 1
         if fault == "break_request":
             await request.content.read(max((request.content_length or 0) // 2, 1))
             return _hang_up(request)
         body = await request.read()
+        self.counts["bytes_written"] += len(body)
         if fault == "refuse":
             return web.Response(status=503, body=b"" if request.method == "HEAD" else SLOW_DOWN, content_type="application/xml")
         return await self._pass_on(request, body, is_broken=fault == "break_response")
@@ -75,6 +77,7 @@ class Proxy:
         try:
             async with self._session.request(request.method, url, headers=headers, data=body, allow_redirects=False) as answer:
                 content = await answer.read()
+                self.counts["bytes_read"] += len(content)
                 kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP]
                 status = answer.status
         except OSError:
@@ -92,6 +95,12 @@ class Proxy:
                 return kind
             draw -= share
         return ""
+
+
+def _operation(request: web.Request) -> str:
+    if request.method == "GET" and "list-type" in request.query:
+        return "LIST"
+    return "DELETE" if request.method == "POST" and "delete" in request.query else request.method
 
 
 async def _break_off(request: web.Request, answer: web.StreamResponse, content: bytes) -> web.StreamResponse:

@@ -229,8 +229,8 @@ class AtlasEstimate(Document):
     cpu_hours: Range | None = Field(None, description="null without a pilot")
     gpu_hours: Range | None = None
     usd: Range | None = Field(None, description="machines and S3 requests")
-    s3_writes: int = Field(ge=0)
-    s3_reads: int = Field(ge=0)
+    s3_writes: int = Field(ge=0, description="PUT, and LIST, which costs the same")
+    s3_reads: int = Field(ge=0, description="GET and HEAD")
     s3_bytes_written: int = Field(ge=0)
     s3_bytes_read: int = Field(ge=0)
     usd_per_month: float = Field(ge=0, description="of storing what all runs leave")

@@ -166,14 +166,18 @@ class _Fleet:
         self._follower.tick(tally)
 
     def _wait(self) -> None:
-        """Until all tasks have ended, or for half a second; take back those that have."""
+        """Until a task has ended, or for half a second; take back all that have, so that no slot waits for the next look."""
         import ray
 
         if not self._running:
             time.sleep(EVERY_S)
             return
-        ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=EVERY_S, fetch_local=False)
-        for task in ready:
+        tasks = list(self._running)
+        if ray.wait(tasks, num_returns=1, timeout=EVERY_S, fetch_local=False)[0]:
+            tasks, _ = ray.wait(tasks, num_returns=len(tasks), timeout=0, fetch_local=False)
+        else:
+            tasks = []
+        for task in tasks:
             self._take_back(task, self._running.pop(task))
 
     def _wake(self) -> None:

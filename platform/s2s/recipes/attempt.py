@@ -30,16 +30,13 @@ from s2s.errors import (
 )
 from s2s.recipes.recording import open_run_tracker
 from s2s.recipes.run import Progress, Run, ledger_of
-from s2s.storage.ledger import Ledger
+from s2s.storage.ledger import RENEWALS, Ledger
 from s2s.storage.location import join
 from s2s.storage.objects import delete_prefix
 from s2s.tracking.recording import RunTracker
 from s2s.training.gpu import forget_peak, gpu_use
 
 logger = logging.getLogger(__name__)
-RENEWALS = 3
-"""Renewals per duration of a lease."""
-
 DRAINING = "draining"
 """File in `$S2S_HOME` that tells the runs of a machine to save their state and stop; see `s2s node watch`."""
 

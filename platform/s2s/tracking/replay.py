@@ -47,7 +47,7 @@ def replay(settings: Settings) -> ReplayReport:
     if not folders:
         return ReplayReport()
     try:
-        server = connect(settings)
+        server = connect(settings).for_a_visit()
     except (StackError, TrackingError) as error:
         return ReplayReport(num_waiting=len(folders), problem=str(error))
     num_shipped = num_waiting = num_live = num_failures = 0

@@ -6,7 +6,7 @@ tracking URI, so that a run against a server and one with `--local` can live in 
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from s2s.contracts.settings import Settings
@@ -20,29 +20,40 @@ PARENT_TAG = "s2s.parent_spool"
 """Names the spool of the run that a run belongs under; MLflow's own tag wants an id that an outage may withhold."""
 MLFLOW_PARENT_TAG = "mlflow.parentRunId"
 PAGE = 1000
-MAX_METRICS_PER_BATCH = 1000
-MAX_PARAMS_PER_BATCH = 100
+MAX_PER_BATCH = 1000
+"""Settings and points that MLflow takes in one request."""
+
 END_STATUS: Mapping[Status, str] = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A connection to MLflow. Safe to use from a second thread; every method may raise `TrackingError`."""
+    """A connection to MLflow. Safe to use from a second thread; every method may raise `TrackingError`.
+
+    Attributes:
+        uri: Of the server, or of the SQLite file.
+        home: `$S2S_HOME`.
+        artifact_location: Of new experiments; the server's own choice when absent.
+        client: MLflow's.
+        known: Name of an experiment, or spool of a parent -> id, to ask once per visit; None where every question is asked anew.
+    """
 
     uri: str
     home: Path
     artifact_location: str | None
     client: MlflowClient
+    known: dict[str, str] | None = None
+
+    def for_a_visit(self) -> "Server":
+        """The same server, to send many runs one after another: experiments and parents are looked up once."""
+        return replace(self, known={})
 
     def ensure_experiment(self, name: str) -> str:
         """Return the id of an experiment, made or restored if need be."""
-        with vendor_errors(self.uri):
-            found = self.client.get_experiment_by_name(name)
-            if found is None:
-                return self._create_experiment(name)
-            if found.lifecycle_stage == "deleted":
-                self.client.restore_experiment(found.experiment_id)
-            return str(found.experiment_id)
+        known = {} if self.known is None else self.known
+        if name not in known:
+            known[name] = self._open_experiment(name)
+        return known[name]
 
     def has_run(self, run_id: str) -> bool:
         """Whether a run is there and takes records."""
@@ -77,25 +88,24 @@ class Server:
     def create_run(self, experiment_id: str, header: SpoolHeader) -> str:
         """Make the run of a spool, below its parent where that is on the server; returns its id."""
         tags = {**header.tags, SPOOL_TAG: header.id}
-        if PARENT_TAG in tags and (parent := self.find_run(experiment_id, tags[PARENT_TAG])) is not None:
+        if PARENT_TAG in tags and (parent := self._find_parent(experiment_id, tags[PARENT_TAG])) is not None:
             tags[MLFLOW_PARENT_TAG] = parent
         with vendor_errors(self.uri):
             run = self.client.create_run(experiment_id, start_time=header.started_ms, tags=tags, run_name=header.run_name)
         return str(run.info.run_id)
 
-    def log_params(self, run_id: str, values: Mapping[str, str]) -> None:
-        """Record settings; the same ones again change nothing."""
-        params = [Param(key, value) for key, value in values.items()]
-        with vendor_errors(self.uri):
-            for start in range(0, len(params), MAX_PARAMS_PER_BATCH):
-                self.client.log_batch(run_id, params=params[start : start + MAX_PARAMS_PER_BATCH], synchronous=True)
+    def log_batch(self, run_id: str, params: Mapping[str, str], points: Sequence[tuple[str, Point]]) -> None:
+        """Record settings and points of curves; the same ones again change nothing.
 
-    def log_metrics(self, run_id: str, points: Sequence[tuple[str, Point]]) -> None:
-        """Record points of curves; the same ones again change nothing."""
+        Args:
+            run_id: Of the run.
+            params: Any number.
+            points: Any number; up to 900 beside up to 100 settings go in one request.
+        """
+        values = [Param(key, value) for key, value in params.items()]
         metrics = [Metric(name, point.value, point.at_ms, point.step) for name, point in points]
         with vendor_errors(self.uri):
-            for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
-                self.client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS_PER_BATCH], synchronous=True)
+            self.client.log_batch(run_id, metrics=metrics, params=values, synchronous=True)  # cut into requests by the client
 
     def log_artifact(self, run_id: str, name: str, file: Path) -> None:
         """Upload one file of a run; the same one again replaces it."""
@@ -107,6 +117,21 @@ class Server:
         """Say how and when a run ended."""
         with vendor_errors(self.uri):
             self.client.set_terminated(run_id, END_STATUS[status], end_time=at_ms)
+
+    def _find_parent(self, experiment_id: str, spool_id: str) -> str | None:
+        known = {} if self.known is None else self.known
+        if spool_id not in known and (parent := self.find_run(experiment_id, spool_id)) is not None:
+            known[spool_id] = parent
+        return known.get(spool_id)
+
+    def _open_experiment(self, name: str) -> str:
+        with vendor_errors(self.uri):
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                return self._create_experiment(name)
+            if found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
 
     def _create_experiment(self, name: str) -> str:
         try:

@@ -3,6 +3,7 @@
 Not here: when that happens (`recording`, `replay`). Decision: after each group of records the state is saved; a crash
 between the two sends one group again, which changes nothing, because runs and models are looked up by the spool's id,
 points carry the time of their recording, and files replace themselves. The price is one look-up per run and model.
+Settings and points travel together, so that a finished run costs four requests: look-up, run, batch, end.
 """
 
 import logging
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from s2s.tracking.records import ArtifactRecord, CloseRecord, MetricsRecord, ModelRecord, ParamsRecord, Record, SpoolState
 from s2s.tracking.registration import Registration, register_version
-from s2s.tracking.server import MAX_METRICS_PER_BATCH, Server
+from s2s.tracking.server import MAX_PER_BATCH, Server
 from s2s.tracking.spool import Spool
 from s2s.tracking.thinning import Point
 from s2s.tracking.vendor import RefusedError
@@ -25,6 +26,13 @@ class Group:
 
     records: tuple[Record, ...]
     end: int
+
+    def apart(self, start: int) -> list["Group"]:
+        """Its settings and its points, each a group, where it has both; only the last is behind `start`, the byte before them."""
+        kinds = [tuple(record for record in self.records if isinstance(record, kind)) for kind in (ParamsRecord, MetricsRecord)]
+        if not all(kinds):
+            return [self]
+        return [Group(kinds[0], start), Group(kinds[1], self.end)]
 
 
 class Shipper:
@@ -71,6 +79,10 @@ class Shipper:
         try:
             changes = self._send(group)
         except RefusedError as error:
+            if len(parts := group.apart(self.state.offset)) > 1:  # what is at fault must not take the rest with it
+                for part in parts:
+                    self._send_or_drop(part)
+                return
             num_refused, changes = len(group.records), {}
             logger.warning("%d %s record(s) of run %s: %s", num_refused, group.records[0].kind, self.spool.header.run_name, error)
         total = self.state.num_refused + num_refused
@@ -81,10 +93,8 @@ class Shipper:
         run_id = self.state.run_id
         assert run_id is not None
         match group.records[0]:
-            case MetricsRecord():
-                self.server.log_metrics(run_id, list(_points(group.records)))
-            case ParamsRecord() as record:
-                self.server.log_params(run_id, record.values)
+            case MetricsRecord() | ParamsRecord():
+                self.server.log_batch(run_id, _params(group.records), list(_points(group.records)))
             case ArtifactRecord() as record:
                 self.server.log_artifact(run_id, record.name, self.spool.folder / record.file)
             case ModelRecord() as record:
@@ -110,26 +120,30 @@ class Shipper:
 
 
 def group_records(records: Iterable[tuple[Record, int]]) -> Iterator[Group]:
-    """Put metrics that follow each other into groups of at most 1,000 points; every other record is a group of its own."""
+    """Put settings and metrics that follow each other into groups of at most 1,000; every other record is a group of its own."""
     pending: list[Record] = []
-    num_points = end = 0
+    num_values = end = 0
     for record, record_end in records:
-        size = len(record.values) if isinstance(record, MetricsRecord) else 0
-        if pending and not (_are_metrics(pending[0], record) and num_points + size <= MAX_METRICS_PER_BATCH):
+        size = len(record.values) if isinstance(record, ParamsRecord | MetricsRecord) else 0
+        if pending and not (_fit_together(pending[0], record) and num_values + size <= MAX_PER_BATCH):
             yield Group(tuple(pending), end)
-            pending, num_points = [], 0
+            pending, num_values = [], 0
         pending.append(record)
-        num_points += size
+        num_values += size
         end = record_end
     if pending:
         yield Group(tuple(pending), end)
 
 
+def _params(records: Iterable[Record]) -> dict[str, str]:
+    return {key: value for record in records if isinstance(record, ParamsRecord) for key, value in record.values.items()}
+
+
 def _points(records: Iterable[Record]) -> Iterator[tuple[str, Point]]:
     for record in records:
-        assert isinstance(record, MetricsRecord)
-        yield from ((name, Point(at_ms=record.at_ms, step=record.step, value=value)) for name, value in record.values.items())
+        if isinstance(record, MetricsRecord):
+            yield from ((name, Point(at_ms=record.at_ms, step=record.step, value=value)) for name, value in record.values.items())
 
 
-def _are_metrics(*records: Record) -> bool:
-    return all(isinstance(record, MetricsRecord) for record in records)
+def _fit_together(*records: Record) -> bool:
+    return all(isinstance(record, ParamsRecord | MetricsRecord) for record in records)

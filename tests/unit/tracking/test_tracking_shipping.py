@@ -43,23 +43,21 @@ class FakeServer:
     def create_run(self, experiment_id: str, header: SpoolHeader) -> str:
         return self.runs.setdefault(header.id, f"run {len(self.runs) + 1}")
 
-    def log_params(self, run_id: str, values: Mapping[str, str]) -> None:
-        self._take("params", dict(values))
-
-    def log_metrics(self, run_id: str, points: Sequence[tuple[str, Point]]) -> None:
-        self._take("metrics", [(name, point.step, point.value) for name, point in points])
+    def log_batch(self, run_id: str, params: Mapping[str, str], points: Sequence[tuple[str, Point]]) -> None:
+        told = {"params": dict(params), "metrics": [(name, point.step, point.value) for name, point in points]}
+        self._take(*((kind, what) for kind, what in told.items() if what))
 
     def log_artifact(self, run_id: str, name: str, file: Path) -> None:
-        self._take("artifact", (name, file.read_bytes()))
+        self._take(("artifact", (name, file.read_bytes())))
 
     def terminate(self, run_id: str, status: str, at_ms: int) -> None:
-        self._take("close", (status, at_ms))
+        self._take(("close", (status, at_ms)))
 
-    def _take(self, kind: str, what: object) -> None:
+    def _take(self, *what: tuple[str, object]) -> None:
         self.num_calls += 1
         if self.num_calls in self.failures:
             raise self.failures[self.num_calls]("no")
-        self.got.append((kind, what))
+        self.got.extend(what)
 
 
 EVERYTHING = [
@@ -94,12 +92,12 @@ def test_everything_is_sent_in_order_metrics_together(spool: Spool) -> None:
     assert not spool.folder.exists()
 
 
-@pytest.mark.parametrize("call", [pytest.param(n, id=f"gone at call {n}") for n in range(1, 6)])
+@pytest.mark.parametrize("call", [pytest.param(n, id=f"gone at call {n}") for n in range(1, 5)])
 def test_after_an_outage_another_process_goes_on_where_the_first_stopped(spool: Spool, call: int) -> None:
     server = FakeServer({call: TrackingError})
     with pytest.raises(TrackingError):
         Shipper(server, spool).ship()  # type: ignore[arg-type]
-    assert server.got == EVERYTHING[: call - 1]
+    assert server.got == EVERYTHING[: call if call > 1 else 0]  # settings and first points are one call
     assert Shipper(server, spool).ship()  # type: ignore[arg-type]
     assert server.got == EVERYTHING
     assert len(server.runs) == 1
@@ -123,7 +121,7 @@ def test_a_server_that_forgot_the_run_gets_all_of_it_again(spool: Spool) -> None
 
 
 def test_what_the_server_refuses_is_dropped_said_and_kept_aside(spool: Spool, caplog: pytest.LogCaptureFixture) -> None:
-    server = FakeServer({3: RefusedError})
+    server = FakeServer({2: RefusedError})
     shipper = Shipper(server, spool)  # type: ignore[arg-type]
     assert shipper.ship()
     assert server.got == [item for item in EVERYTHING if item[0] != "artifact"]
@@ -134,12 +132,26 @@ def test_what_the_server_refuses_is_dropped_said_and_kept_aside(spool: Spool, ca
     assert str(kept) in caplog.text
 
 
-def test_groups_hold_at_most_a_thousand_points() -> None:
+@pytest.mark.parametrize("gone_at", [pytest.param(None, id="no outage"), pytest.param(3, id="outage between the two")])
+def test_refused_settings_take_no_points_with_them(spool: Spool, gone_at: int | None) -> None:
+    server = FakeServer({1: RefusedError, 2: RefusedError} | ({gone_at: TrackingError} if gone_at else {}))
+    shipper = Shipper(server, spool)  # type: ignore[arg-type]
+    if gone_at:
+        with pytest.raises(TrackingError):
+            shipper.ship()
+        shipper = Shipper(server, spool)  # type: ignore[arg-type]
+    assert shipper.ship()
+    assert [item for item in server.got if item[0] != "params"] == EVERYTHING[1:]
+    assert shipper.state.num_refused == 1
+    spool.release()
+
+
+def test_groups_hold_at_most_a_thousand_values() -> None:
     record = MetricsRecord(at_ms=0, step=0, values={f"m{n}": 0.0 for n in range(400)})
-    params = ParamsRecord(values={})
-    numbered = [(item, end) for end, item in enumerate([record, record, record, params, params, record], start=1)]
+    params, end_of_run = ParamsRecord(values={f"p{n}": "" for n in range(201)}), CloseRecord(at_ms=0, status="finished")
+    numbered = [(item, end) for end, item in enumerate([record, record, record, params, params, end_of_run, record], start=1)]
     sizes = [(len(group.records), group.records[0].kind, group.end) for group in group_records(numbered)]
-    assert sizes == [(2, "metrics", 2), (1, "metrics", 3), (1, "params", 4), (1, "params", 5), (1, "metrics", 6)]
+    assert sizes == [(2, "metrics", 2), (3, "metrics", 5), (1, "close", 6), (1, "metrics", 7)]
 
 
 QUICK = Pace(ship_every_s=0.01, retry_at_most_every_s=0.02, sample_every_s=0.05, flush_timeout_s=0.3)

@@ -1,7 +1,8 @@
 """What an atlas will cost, learnt from runs that are done: time per value of a section, with a range.
 
 Decision: seconds are taken to grow with bins times genes, which holds within a preset from small to large sections to about
-a factor of two; the range is that of the runs seen, not a confidence interval.
+a factor of two; the range is that of the runs seen, not a confidence interval. Requests and bytes are what a training run of
+preset `laptop` was counted to make (`infra/scale.md`); a test holds the constants to what a real store counts.
 """
 
 import math
@@ -11,16 +12,22 @@ from collections.abc import Sequence
 from s2s.contracts.atlas import AtlasEstimate, AtlasPlan, AtlasRun, AtlasStatus, Range
 from s2s.contracts.run import Resources
 from s2s.recipes.atlas.status import cost_usd, gpus_of
+from s2s.storage.ledger import RENEWALS
 
-WRITES_PER_RUN = 14
-"""Lease, checkpoint, ten files, report, commit."""
+WRITES_PER_RUN = 13
+"""Lease, checkpoint, eight files, journal, report and commit; leases are listed once, which S3 counts as a write."""
 
-READS_PER_RUN = 12
-"""Contracts, masks and lists; the chunks of the section come on top."""
+READS_PER_RUN = 21
+"""By the plan 2, by the run 15, by the recorder 3, by the status 1; the chunks of the section come on top."""
 
-CHUNK_BYTES = 2**21
-BYTES_PER_RUN = 1_500_000
-"""Figures, tables, weights and checkpoint of one run; the section itself lies there already."""
+CHUNK_BYTES, BYTES_PER_VALUE = 2**21, 2
+"""Of a section as it is stored, before it is compressed."""
+
+BYTES_PER_RUN = 2_500_000
+"""Written: 2.0 MB by a small section, 3.1 MB by 300 genes on 80 x 120 bins; half of it is the figure of the section."""
+
+PHOTOGRAPH_BYTES, PACKED_BYTES_PER_VALUE = 3_200_000, 1
+"""Read: the bundled photographs, whole, and the section; its counts compress to half a byte or less."""
 
 SPARE_MEMORY = 0.25
 """What a run should be given beyond the most that one took."""
@@ -45,11 +52,13 @@ def estimate(plan: AtlasPlan, status: AtlasStatus) -> AtlasEstimate:
     runs = {run.key: run for run in plan.runs}
     rates = sorted(state.seconds / _size(runs[state.key]) for state in status.runs if state.state == "done" and state.seconds > 0)
     left = [runs[state.key] for state in status.runs if state.state != "done"]
-    reads = sum(READS_PER_RUN + -(-_size(run) * 4 // CHUNK_BYTES) for run in left)
-    prices = plan.config.prices
-    writes = WRITES_PER_RUN * len(left)
-    requests_usd = writes * prices.put_usd + reads * prices.get_usd
     seconds = _range(rates, sum(map(_size, left)))
+    renewals = round((seconds.middle if seconds else 0) * RENEWALS / plan.config.fleet.lease_s)
+    reads = sum(READS_PER_RUN + -(-_size(run) * BYTES_PER_VALUE // CHUNK_BYTES) for run in left) + renewals
+    writes = WRITES_PER_RUN * len(left) + renewals
+    photographs = 0 if plan.config.set.get("photographs", "bundled") is None else PHOTOGRAPH_BYTES
+    prices = plan.config.prices
+    requests_usd = writes * prices.put_usd + reads * prices.get_usd
     wanted, shares = plan.config.resources, [state.gpu.share for state in status.runs if state.gpu is not None]
     share = statistics.fmean(shares) if shares else None
     return AtlasEstimate(
@@ -61,7 +70,7 @@ def estimate(plan: AtlasPlan, status: AtlasStatus) -> AtlasEstimate:
         s3_writes=writes,
         s3_reads=reads,
         s3_bytes_written=BYTES_PER_RUN * len(left),
-        s3_bytes_read=sum(_size(run) * 4 for run in left),
+        s3_bytes_read=photographs * len(left) + PACKED_BYTES_PER_VALUE * sum(map(_size, left)),
         usd_per_month=BYTES_PER_RUN * len(plan.runs) / 1e9 * prices.gb_month_usd,
         peak_memory_bytes=max((state.peak_memory_bytes for state in status.runs), default=0),
     )

@@ -145,7 +145,10 @@ def test_an_atlas_nobody_ran_is_not_found(plan, settings):
 def test_costs_are_learnt_from_what_is_done(plan, settings):
     before = estimate(plan, survey_atlas(plan, settings))
     assert (before.num_runs, before.usd, before.cpu_hours) == (6, None, None)
-    assert before.s3_bytes_read == 6 * 64 * 3 * 4
+    assert before.s3_bytes_read == 6 * 64 * 3  # the runs of this plan take no photographs
+    with_photographs = plan.model_copy(update={"config": plan.config.model_copy(update={"set": {}})})
+    assert estimate(with_photographs, survey_atlas(plan, settings)).s3_bytes_read == 6 * (3_200_000 + 64 * 3)
+    assert (before.s3_writes, before.s3_reads) == (6 * 13, 6 * (21 + 1))
     clock = iter(np.repeat([1000.0, 1036.0], [1, 50]).tolist())
     ledger = ledger_of(settings)
     timed = type(ledger)(root=ledger.root, settings=settings, clock=lambda: next(clock))
@@ -154,6 +157,8 @@ def test_costs_are_learnt_from_what_is_done(plan, settings):
     # One run of 36 s on two cores: five more take 0.1 core hours, half to double.
     assert (guess.num_runs, guess.num_pilot_runs) == (5, 1)
     assert (guess.cpu_hours.low, guess.cpu_hours.middle, guess.cpu_hours.high) == pytest.approx((0.05, 0.1, 0.2))
+    # They renew their leases of a minute three times each minute: five runs of 36 s nine times.
+    assert (guess.s3_writes, guess.s3_reads) == (5 * 13 + 9, 5 * (21 + 1) + 9)
     assert guess.usd.middle == pytest.approx(0.1 * 0.05 + guess.s3_writes * 5e-6 + guess.s3_reads * 4e-7)
 
 
