@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from s2s.contracts.atlas import AtlasBundle, AtlasConfig, AtlasEstimate, AtlasPlan, AtlasStatus
+from s2s.contracts.atlas import AtlasBundle, AtlasConfig, AtlasEstimate, AtlasManifest, AtlasPlan, AtlasStatus, ImputedBand
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, BenchmarkReport, CellResult
 from s2s.contracts.document import Document
 from s2s.contracts.ledger import Failure, Lease, Pardon, RunCommit
@@ -25,6 +25,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "atlas_bundle.v1": AtlasBundle,
     "atlas_status.v1": AtlasStatus,
     "atlas_estimate.v1": AtlasEstimate,
+    "atlas_manifest.v1": AtlasManifest,
+    "imputed_band.v1": ImputedBand,
     "lease.v1": Lease,
     "failure.v1": Failure,
     "pardon.v1": Pardon,

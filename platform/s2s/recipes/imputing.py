@@ -15,7 +15,6 @@ from s2s.errors import InputError
 from s2s.exchange.anndata_out import ImputedSection
 from s2s.imputation.predict import hide_samples, predict_section
 from s2s.imputation.slide import Imputer
-from s2s.lattice.measured import Measured
 from s2s.recipes.release import build_network
 from s2s.recipes.run import Progress, silent
 from s2s.recipes.sources import open_source
@@ -64,7 +63,7 @@ def impute_with_release(request: ImputationRequest, settings: Settings, on_progr
     release, weights = load_release(request.model, settings)
     network = build_network(release, weights)
     section = open_source(request.section, settings, on_progress)
-    _check_values(release, section, request.model)
+    check_values(release, section, request.model)
     measured = measure(section, request.sampling, request.genes)
     imputer = Imputer(network=network, expression_scale=release.expression_scale, trust=release.trust)
     imputed = predict_section(imputer, measured, hide_samples(measured, release.network, on_progress), request.imputation, on_progress)
@@ -82,11 +81,16 @@ def impute_with_release(request: ImputationRequest, settings: Settings, on_progr
         lattice=section.meta.lattice.shape,
         reliability=imputed.reliability.pcc,
         is_reliable=imputed.reliability.is_reliable,
-        provenance=_provenance(request, release, section, measured),
+        provenance=provenance_of(request, release, section, (measured.stride, measured.phase)),
     )
 
 
-def _check_values(release: Release, section: Section, model: str) -> None:
+def check_values(release: Release, section: Section, model: str) -> None:
+    """Refuse a section whose values are of another kind than those that a release was trained on.
+
+    Raises:
+        InputError: they are; the message says how to ingest it.
+    """
     expected = "counts" if release.normalisation == "log1p_median_total" else "log1p"
     if section.meta.values != expected:
         raise InputError(
@@ -94,13 +98,24 @@ def _check_values(release: Release, section: Section, model: str) -> None:
         )
 
 
-def _provenance(request: ImputationRequest, release: Release, section: Section, measured: Measured) -> Mapping[str, JsonValue]:
+def provenance_of(
+    request: ImputationRequest, release: Release, section: Section, sampled: tuple[int, tuple[int, int]]
+) -> Mapping[str, JsonValue]:
+    """Say where imputed values come from.
+
+    Args:
+        request: What was asked for.
+        release: What made them.
+        section: What they belong to.
+        sampled: Stride and phase of the measured positions.
+    """
+    stride, phase = sampled
     return {
         "model": request.model,
         "release": release.model_dump(mode="json", exclude={"reliability"}),
         "section": section.meta.model_dump(mode="json"),
         "section_uri": section.uri,
-        "sampling": {"stride": measured.stride, "phase": list(measured.phase)},
+        "sampling": {"stride": stride, "phase": list(phase)},
         "units": "log1p of counts scaled to the median total of measured bins" if section.meta.values == "counts" else "log1p as given",
         "code_version": __version__,
         "python": platform.python_version(),
