@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from s2s.contracts.atlas import AtlasStatus, RunState, Skipped
+from s2s.contracts.atlas import AtlasStatus, RunState, SectionImputation, Skipped
 
-STAGES = ("stored", "trained", "scored")
+STAGES = ("stored", "trained", "scored", "imputed")
 Look = Literal["done", "running", "waiting", "failed", "skipped", "none"]
 COLOURS: dict[Look, str] = {
     "done": "#2a7f62",
@@ -46,7 +46,8 @@ def completeness(status: AtlasStatus) -> list[SectionRow]:
     by_section: dict[str, list[RunState]] = {}
     for run in status.runs:
         by_section.setdefault(run.section_id, []).append(run)
-    rows = [_row(runs) for runs in by_section.values()]
+    imputed = {section.section_id: section for section in status.imputed}
+    rows = [_row(runs, imputed.get(section_id)) for section_id, runs in by_section.items()]
     rows += [_skipped(item) for item in status.skipped]
     return sorted(rows, key=lambda row: (row.tissue, row.section_id))
 
@@ -74,13 +75,19 @@ STYLE = (
 )
 
 
-def _row(runs: Sequence[RunState]) -> SectionRow:
+def _row(runs: Sequence[RunState], filled: SectionImputation | None) -> SectionRow:
     trained: Look = next(look for look in WORST_FIRST if any(run.state == look for run in runs))
     is_scored = trained == "done" and all("pcc" in run.figures for run in runs)
     scored: Look = "done" if is_scored else ("none" if trained == "done" else "waiting")
     reasons = dict.fromkeys(f"{run.cause}: {run.message}" for run in runs if run.cause is not None)
+    if filled is not None and filled.reason:
+        reasons[f"not imputed: {filled.reason}"] = None
+    imputed: Look = "none" if filled is None else ("skipped" if filled.state == "missing" else filled.state)
     return SectionRow(
-        section_id=runs[0].section_id, tissue=runs[0].tissue, looks=("done", trained, scored), why="; ".join(reasons) or _unscored(scored)
+        section_id=runs[0].section_id,
+        tissue=runs[0].tissue,
+        looks=("done", trained, scored, imputed),
+        why="; ".join(reasons) or _unscored(scored),
     )
 
 
@@ -89,7 +96,7 @@ def _unscored(scored: Look) -> str:
 
 
 def _skipped(item: Skipped) -> SectionRow:
-    return SectionRow(section_id=item.section_id, tissue=item.tissue, looks=("skipped", "none", "none"), why=item.reason)
+    return SectionRow(section_id=item.section_id, tissue=item.tissue, looks=("skipped", "none", "none", "none"), why=item.reason)
 
 
 def _html_rows(rows: Sequence[SectionRow]) -> Iterator[str]:

@@ -45,14 +45,54 @@ def load_release(model_uri: str, settings: Settings) -> tuple[Release, bytes]:
         TrackingError: MLflow is gone.
         StackError: neither a server nor `--local` is set.
     """
-    fetch = _fetcher(model_uri, settings)
-    release = _parse(fetch(RELEASE_FILE), where=model_uri)
+    return checked_release(_fetcher(model_uri, settings), where=model_uri)
+
+
+def checked_release(fetch: Callable[[str], bytes], *, where: str) -> tuple[Release, bytes]:
+    """Fetch a release and its weights from anywhere, and believe them only if they belong together.
+
+    Args:
+        fetch: Gives a file by its name, and refuses one that is larger than `MAX_BYTES` allows.
+        where: For messages.
+
+    Raises:
+        InputError: damaged, or not what the contract says.
+    """
+    release = checked_contract(fetch, where=where)
     weights = fetch(WEIGHTS_FILE)
     found = hashlib.sha256(weights).hexdigest()
     if found != release.weights_sha256:
-        expected = f"expected weights with SHA-256 {release.weights_sha256} in {model_uri}"
+        expected = f"expected weights with SHA-256 {release.weights_sha256} in {where}"
         raise InputError(f"{expected}, got {found}: damaged or exchanged; train or register the run again")
     return release, weights
+
+
+def checked_contract(fetch: Callable[[str], bytes], *, where: str) -> Release:
+    """The contract alone; see `checked_release`."""
+    return _parse(fetch(RELEASE_FILE), where=where)
+
+
+def resolve_alias(model_uri: str, settings: Settings) -> str:
+    """Say which version an alias stands for now.
+
+    Args:
+        model_uri: `models:/NAME@ALIAS`.
+        settings: Where MLflow is.
+
+    Returns:
+        `models:/NAME/VERSION`.
+
+    Raises:
+        InputError: not such a URI.
+        MissingError: no such model or alias; the message lists those there are.
+        TrackingError: MLflow is gone.
+        StackError: neither a server nor `--local` is set.
+    """
+    if (match := _BY_ALIAS.match(model_uri)) is None:
+        raise InputError(f"expected models:/NAME@ALIAS, got {model_uri!r}")
+    server = connect(settings)
+    with vendor_errors(server.uri):
+        return f"models:/{match[1]}/{_version_of_alias(server, match[1], match[2])}"
 
 
 def fetch_release(server: Server, artifact_uri: str) -> Release:

@@ -1,7 +1,7 @@
 """The completeness map as a figure.
 
 A small atlas is a list: a line per section, with the reason of what is not done. A large one is a mosaic: a tissue is a band, a
-section three small tiles in it.
+section four small tiles in it.
 """
 
 from collections.abc import Sequence

@@ -12,6 +12,7 @@ from s2s.contracts.atlas import AtlasConfig, AtlasRun, RunOutcome, Stage
 from s2s.contracts.loading import atlas_run_config
 from s2s.contracts.settings import Settings
 from s2s.errors import LeaseError, S2SError
+from s2s.recipes.atlas.filling import impute
 from s2s.recipes.attempt import DRAINING, Launch, cause_of
 from s2s.recipes.recording import record_settings
 from s2s.recipes.run import Run, ledger_of, silent
@@ -86,7 +87,7 @@ def train(run: AtlasRun, config: AtlasConfig, settings: Settings) -> None:
     single_shot(atlas_run_config(config, run.section, run.seed), settings, silent, launch)
 
 
-STAGES: Mapping[Stage, Callable[[AtlasRun, AtlasConfig, Settings], None]] = {"train": train}
+STAGES: Mapping[Stage, Callable[[AtlasRun, AtlasConfig, Settings], None]] = {"train": train, "impute": impute}
 """How a run of each stage is done; each raises `LeaseError` where the run is another's."""
 
 
