@@ -77,12 +77,13 @@ def impute(which: Which, with_: With = "champion", local: Local = False, json_: 
     Sections of any size are imputed tile by tile in about a gigabyte of memory. Stop it, kill it: the same command goes on
     where it was, and does only what is missing. The layers are those of `s2s impute`; open one with `anndata.read_zarr`.
     """
+    filled_with = _choice(with_)
     found, settings = _find(which, local)
     from s2s.cli.atlas_imputed import print_manifest
     from s2s.recipes.atlas.imputing import impute_atlas
 
     with progress_bar(is_quiet=json_) as report:
-        manifest = impute_atlas(found, _choice(with_), settings, report, _runner(settings, found.config, report))
+        manifest = impute_atlas(found, filled_with, settings, report, _runner(settings, found.config, report))
     if json_:
         typer.echo(manifest.model_dump_json())
     else:
