@@ -1,4 +1,4 @@
-"""`s2s atlas`: hundreds of sections from one YAML, planned, run, followed, and tried again."""
+"""`s2s atlas`: hundreds of sections from one YAML, planned, run, followed, tried again, and imputed."""
 
 import os
 import sys
@@ -13,15 +13,16 @@ from s2s.cli.options import Job, Json, Local, Set
 from s2s.cli.progress import Report, progress_bar
 
 if TYPE_CHECKING:
-    from s2s.contracts.atlas import AtlasConfig, AtlasEstimate, AtlasPlan, AtlasRun, AtlasStatus
+    from s2s.contracts.atlas import AtlasConfig, AtlasEstimate, AtlasPlan, AtlasRun, AtlasStatus, ModelChoice
     from s2s.contracts.ledger import Cause
     from s2s.contracts.settings import Settings
     from s2s.recipes.atlas.work import Finished, RunAll
 
-app = typer.Typer(no_args_is_help=True, help="Many sections from one YAML: plan, run, follow, try again.")
+app = typer.Typer(no_args_is_help=True, help="Many sections from one YAML: plan, run, follow, try again, impute.")
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for map.png, map.html and status.json; out/NAME when absent.")]
 Which = Annotated[str, typer.Argument(metavar="NAME|JOB.yaml", help="Name of an atlas that was run, or its YAML.")]
 Causes = Annotated[list[str] | None, typer.Option("--cause", help="Only runs that failed for this reason; may be repeated.")]
+With = Annotated[str, typer.Option("--with", help="champion: of the section's tissue; own: the release of the section's own training run.")]
 Pilot = Annotated[
     bool, typer.Option("--pilot", help="Only three runs, of the smallest, the middle and the largest section, to learn costs.")
 ]
@@ -74,6 +75,28 @@ def run(job: Job, set_: Set = None, local: Local = False, json_: Json = False, o
         raise typer.Exit(1)
 
 
+@app.command("impute", epilog="Example: s2s atlas impute demo --with own")
+def impute(which: Which, with_: With = "champion", local: Local = False, json_: Json = False) -> None:
+    """Impute every section of an atlas that was run, into one AnnData-Zarr each, and write a manifest of where they lie.
+
+    Sections of any size are imputed tile by tile in about a gigabyte of memory. Stop it, kill it: the same command goes on
+    where it was, and does only what is missing. The layers are those of `s2s impute`; open one with `anndata.read_zarr`.
+    """
+    filled_with = _choice(with_)
+    found, settings = _find(which, local)
+    from s2s.cli.atlas_imputed import print_manifest
+    from s2s.recipes.atlas.imputing import impute_atlas
+
+    with progress_bar(is_quiet=json_) as report:
+        manifest = impute_atlas(found, filled_with, settings, report, _runner(settings, report, is_quiet=json_))
+    if json_:
+        typer.echo(manifest.model_dump_json())
+    else:
+        print_manifest(manifest, settings)
+    if manifest.count("failed"):
+        raise typer.Exit(1)
+
+
 @app.command("status", epilog="Example: s2s atlas status demo")
 def status(which: Which, local: Local = False, json_: Json = False, out: Out = None) -> None:
     """Say how far an atlas is and what its workers are doing, from any machine, whether its launcher is alive or not."""
@@ -92,17 +115,21 @@ def status(which: Which, local: Local = False, json_: Json = False, out: Out = N
 
 @app.command("retry", epilog="Example: s2s atlas retry demo --cause out-of-memory")
 def retry(which: Which, cause: Causes = None, local: Local = False, json_: Json = False) -> None:
-    """Forgive the failures of runs that were given up; the next `s2s atlas run` tries them again."""
+    """Forgive the failures of runs that were given up; the next `s2s atlas run`, or `impute`, tries them again."""
     import json
 
+    from s2s.recipes.atlas.imputing import pardon_imputations
     from s2s.recipes.atlas.status import pardon_runs
 
     found, settings = _find(which, local)
-    sections = pardon_runs(found, settings, _causes(cause or []))
+    causes = _causes(cause or [])
+    sections, imputations = pardon_runs(found, settings, causes), pardon_imputations(found.config.name, settings, causes)
     if json_:
-        typer.echo(json.dumps(sections))
-    elif sections:
-        typer.echo(f"{len(sections)} runs are open again: {', '.join(sections)}\nnow: s2s atlas run JOB.yaml")
+        typer.echo(json.dumps(sections + imputations))
+    elif sections or imputations:
+        for command, names in (("run JOB.yaml", sections), (f"impute {found.config.name}", imputations)):
+            if names:
+                typer.echo(f"{len(names)} runs are open again: {', '.join(names)}\nnow: s2s atlas {command}")
     else:
         typer.echo("no run was given up" + (f" for {', '.join(cause)}" if cause else ""))
 
@@ -132,6 +159,16 @@ def _causes(words: list[str]) -> "list[Cause]":
     if wrong := [word for word in words if word not in known]:
         raise ConfigError(f"expected --cause to be one of {', '.join(known)}, got {', '.join(wrong)}")
     return [cause for cause in known if cause in words]
+
+
+def _choice(word: str) -> "ModelChoice":
+    from s2s.contracts.atlas import ModelChoice
+    from s2s.errors import ConfigError
+
+    for known in get_args(ModelChoice):
+        if word == known:
+            return known  # type: ignore[no-any-return]
+    raise ConfigError(f"expected --with to be one of {', '.join(get_args(ModelChoice))}, got {word}")
 
 
 def _runner(settings: "Settings", report: Report, *, is_quiet: bool) -> "RunAll":
@@ -227,6 +264,9 @@ def _print_status(now: "AtlasStatus") -> None:
             some = ", ".join(sections[:3]) + (" ..." if len(sections) > 3 else "")
             table.add_row(cause, str(len(sections)), some, messages[cause], REMEDIES[cause])
         Console().print(table)
+    if now.imputed:
+        states = [section.state for section in now.imputed]
+        typer.echo("imputed: " + ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states))))
     for item in now.skipped:
         typer.secho(f"left out: {item.section_id}: {item.reason}", fg=typer.colors.YELLOW)
     _print_releases(now)

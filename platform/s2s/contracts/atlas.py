@@ -97,6 +97,7 @@ class AtlasRun(Part):
     key: RunKey
     stage: Stage = "train"
     release: Uri | None = Field(None, description="folder of the release that is judged, or fills in")
+    model: Uri | None = Field(None, description="where that release comes from: models:/NAME/VERSION, or the folder of a run")
     section: Uri = Field(description="URI of the section")
     section_id: str
     tissue: Term
@@ -194,6 +195,51 @@ class TissueRelease(Document):
     created_at: str = Field(description="UTC time, ISO 8601")
 
 
+ModelChoice = Literal["champion", "own"]
+"""Which release fills a section in: its tissue's champion, or that of its own training run."""
+
+
+class SectionImputation(Part):
+    """One section of an atlas, filled in or not."""
+
+    section_id: str
+    tissue: Term
+    state: Literal["done", "running", "waiting", "failed", "missing"] = Field(description="missing: there is no release to fill it in with")
+    reason: str = Field("", description="why it is not done")
+    cause: Cause | None = Field(None, description="of the last failure")
+    key: RunKey | None = Field(None, description="of the run that fills it in; null where there is no release")
+    model: Uri | None = Field(None, description="models:/NAME/VERSION, or the folder of the section's own training run")
+    weights_sha256: str | None = Field(None, description="SHA-256 of the weights")
+    uri: Uri | None = Field(None, description="of the AnnData-Zarr; null while it is not done")
+    num_bins: int = Field(0, ge=0, description="rows; 0 while it is not done")
+    num_genes: int = Field(0, ge=0, description="columns; 0 while it is not done")
+
+
+class AtlasManifest(Document):
+    """Where the imputed sections of an atlas lie; it is found at `atlases/<name>/imputed.json`."""
+
+    kind: Literal["atlas_manifest"] = "atlas_manifest"
+    version: Literal[1] = 1
+    name: str
+    filled_with: ModelChoice
+    sections: tuple[SectionImputation, ...]
+    code_version: str
+    created_at: str = Field(description="UTC time, ISO 8601")
+
+    def count(self, state: str) -> int:
+        """Sections in one state."""
+        return sum(section.state == state for section in self.sections)
+
+
+class ImputedBand(Document):
+    """A band of tiles of an imputed section that is written, some of its genes: a later attempt copies it instead of computing it anew."""
+
+    kind: Literal["imputed_band"] = "imputed_band"
+    version: Literal[1] = 1
+    num_told: int = Field(ge=0, description="measured bins that were predicted without themselves")
+    moments: dict[str, tuple[float, ...]] = Field(description="name -> per gene: of predictions, then of measurements")
+
+
 class AtlasStatus(Document):
     """How far an atlas is."""
 
@@ -203,6 +249,7 @@ class AtlasStatus(Document):
     runs: tuple[RunState, ...]
     skipped: tuple[Skipped, ...] = ()
     releases: tuple[TissueRelease, ...] = ()
+    imputed: tuple[SectionImputation, ...] = Field((), description="of the newest `s2s atlas impute`; empty where there was none")
     cost_usd: float = Field(ge=0, description="of finished runs, by the prices of the atlas")
     created_at: str = Field(description="UTC time, ISO 8601")
 

@@ -3,7 +3,16 @@
 import json
 from pathlib import Path
 
-from s2s.contracts.atlas import AtlasBundle, AtlasConfig, AtlasEstimate, AtlasPlan, AtlasStatus, TissueRelease
+from s2s.contracts.atlas import (
+    AtlasBundle,
+    AtlasConfig,
+    AtlasEstimate,
+    AtlasManifest,
+    AtlasPlan,
+    AtlasStatus,
+    ImputedBand,
+    TissueRelease,
+)
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, BenchmarkReport, CellResult
 from s2s.contracts.document import Document
 from s2s.contracts.ledger import Failure, Lease, Pardon, RunCommit
@@ -26,6 +35,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "atlas_status.v1": AtlasStatus,
     "atlas_estimate.v1": AtlasEstimate,
     "tissue_release.v1": TissueRelease,
+    "atlas_manifest.v1": AtlasManifest,
+    "imputed_band.v1": ImputedBand,
     "lease.v1": Lease,
     "failure.v1": Failure,
     "pardon.v1": Pardon,

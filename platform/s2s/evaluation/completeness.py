@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from s2s.contracts.atlas import AtlasStatus, RunState, Skipped
+from s2s.contracts.atlas import AtlasStatus, RunState, SectionImputation, Skipped
 
-STAGES = ("stored", "trained", "scored", "released")
+STAGES = ("stored", "trained", "scored", "released", "imputed")
 """Released: the tissue of the section has a version of its model that came out of this atlas."""
 
 Look = Literal["done", "running", "waiting", "failed", "skipped", "none"]
@@ -49,7 +49,11 @@ def completeness(status: AtlasStatus) -> list[SectionRow]:
     for run in status.runs:
         by_section.setdefault(run.section_id, []).append(run)
     released = {(release.organism, release.tissue) for release in status.releases if release.model_version is not None}
-    rows = [_row(runs, is_released=(runs[0].organism, runs[0].tissue) in released) for runs in by_section.values()]
+    imputed = {section.section_id: section for section in status.imputed}
+    rows = [
+        _row(runs, imputed.get(section_id), is_released=(runs[0].organism, runs[0].tissue) in released)
+        for section_id, runs in by_section.items()
+    ]
     rows += [_skipped(item) for item in status.skipped]
     return sorted(rows, key=lambda row: (row.tissue, row.section_id))
 
@@ -77,16 +81,19 @@ STYLE = (
 )
 
 
-def _row(runs: Sequence[RunState], *, is_released: bool) -> SectionRow:
+def _row(runs: Sequence[RunState], filled: SectionImputation | None, *, is_released: bool) -> SectionRow:
     trained: Look = next(look for look in WORST_FIRST if any(run.state == look for run in runs))
     is_scored = trained == "done" and all("pcc" in run.figures for run in runs)
     scored: Look = "done" if is_scored else ("none" if trained == "done" else "waiting")
     released: Look = "done" if is_released else "waiting"
     reasons = dict.fromkeys(f"{run.cause}: {run.message}" for run in runs if run.cause is not None)
+    if filled is not None and filled.reason:
+        reasons[f"not imputed: {filled.reason}"] = None
+    imputed: Look = "none" if filled is None else ("skipped" if filled.state == "missing" else filled.state)
     return SectionRow(
         section_id=runs[0].section_id,
         tissue=runs[0].tissue,
-        looks=("done", trained, scored, released),
+        looks=("done", trained, scored, released, imputed),
         why="; ".join(reasons) or _unscored(scored),
     )
 
@@ -96,7 +103,8 @@ def _unscored(scored: Look) -> str:
 
 
 def _skipped(item: Skipped) -> SectionRow:
-    return SectionRow(section_id=item.section_id, tissue=item.tissue, looks=("skipped", "none", "none", "none"), why=item.reason)
+    untouched: list[Look] = ["none"] * (len(STAGES) - 1)
+    return SectionRow(section_id=item.section_id, tissue=item.tissue, looks=("skipped", *untouched), why=item.reason)
 
 
 def _html_rows(rows: Sequence[SectionRow]) -> Iterator[str]:

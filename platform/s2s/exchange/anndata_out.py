@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import anndata
 import numpy as np
@@ -27,7 +27,7 @@ from pydantic import JsonValue
 from scipy import sparse
 
 from s2s.errors import ExistsError, InputError, MissingError, ShapeError, StorageError
-from s2s.lattice.prediction import Interval
+from s2s.lattice.prediction import Interval, Prediction
 
 SUFFIXES = (".h5ad", ".zarr")
 STATEMENT = "Values where obs['is_measured'] is False were imputed by a model: they are not measurements."
@@ -36,6 +36,25 @@ LAYOUT = (
     "where present, half of the measurements lie above layer median, and layers std, lower_NN and upper_NN say how far an imputed "
     "value may be off, NN in per cent"
 )
+
+
+class Placed(Protocol):
+    """A grid that lies somewhere; see `ImputedSection` for what its parts mean."""
+
+    @property
+    def pitch_um(self) -> float:
+        """Distance of neighbouring bins in a row."""
+        ...
+
+    @property
+    def origin_um(self) -> tuple[float, float]:
+        """Corner of the first bin."""
+        ...
+
+    @property
+    def lattice(self) -> Literal["square", "hexagonal"]:
+        """Shape of the grid."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,10 +178,15 @@ def write_imputed_store(store: object, section: ImputedSection) -> None:
     Writes:
         A Zarr v3 group in AnnData's layout, its consolidated metadata last.
     """
+    write_store(store, to_anndata(section))
+
+
+def write_store(store: object, data: anndata.AnnData) -> None:
+    """Write an AnnData into an open Zarr store, as `write_imputed_store` does."""
     with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False), warnings.catch_warnings():
         # zarr-python and anndata read it, and one request instead of one per array is worth it on S3.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part in the Zarr format 3")
-        to_anndata(section).write_zarr(store)
+        data.write_zarr(store)
 
 
 def to_anndata(section: ImputedSection) -> anndata.AnnData:
@@ -180,7 +204,7 @@ def to_anndata(section: ImputedSection) -> anndata.AnnData:
     observed = sparse.csr_matrix(np.where(measured[:, None], by_bin, np.float32(0)))
     obs = pd.DataFrame(
         {"array_row": rows.ravel(), "array_col": columns.ravel(), "in_tissue": section.tissue.ravel(), "is_measured": measured},
-        index=pd.Index([f"{row}x{column}" for row, column in zip(rows.ravel(), columns.ravel(), strict=True)]),
+        index=pd.Index(bin_names(rows.ravel(), columns.ravel())),
     )
     var = pd.DataFrame({"reliability_pcc": section.reliability}, index=pd.Index(section.genes))
     if section.is_reliable is not None:
@@ -199,7 +223,12 @@ def to_anndata(section: ImputedSection) -> anndata.AnnData:
     )
 
 
-def uncertainty_of(section: ImputedSection) -> Iterator[tuple[str, Float32[np.ndarray, "gene y x"]]]:
+def bin_names(rows: Int[np.ndarray, " bin"], columns: Int[np.ndarray, " bin"]) -> list[str]:
+    """Name bins by row and column, for instance `12x7`."""
+    return [f"{row}x{column}" for row, column in zip(rows, columns, strict=True)]
+
+
+def uncertainty_of(section: ImputedSection | Prediction) -> Iterator[tuple[str, Float32[np.ndarray, "gene y x"]]]:
     """Name the layers beside the mean as they are stored: `median`, `std`, then `lower_90` and `upper_90` and the like per level."""
     if section.median is not None:
         yield "median", section.median
@@ -210,7 +239,7 @@ def uncertainty_of(section: ImputedSection) -> Iterator[tuple[str, Float32[np.nd
         yield f"upper_{100 * level:g}", interval.upper
 
 
-def bin_centres(rows: Int[np.ndarray, " bin"], columns: Int[np.ndarray, " bin"], section: ImputedSection) -> Float[np.ndarray, "bin 2"]:
+def bin_centres(rows: Int[np.ndarray, " bin"], columns: Int[np.ndarray, " bin"], section: Placed) -> Float[np.ndarray, "bin 2"]:
     """Place bins in the source's frame.
 
     Args:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float32
 
 from s2s.contracts.run import ImputationConfig, NetworkConfig
 from s2s.imputation.calibration import Calibration, calibrate
@@ -26,11 +27,13 @@ class Imputation:
         prediction: Mean, median, deviation and intervals on the grid.
         reliability: Of every gene, from measured bins alone.
         calibration: Errors by level, and how often the intervals held on other measured bins.
+        guess: log1p units at observed bins, each predicted without the bin; NaN for bins in no part.
     """
 
     prediction: Prediction
     reliability: Reliability
     calibration: Calibration
+    guess: Float32[np.ndarray, "gene bin"]
 
 
 def hide_samples(measured: Measured, config: NetworkConfig, on_progress: Progress) -> Hidden:
@@ -64,4 +67,5 @@ def predict_section(imputer: Imputer, measured: Measured, known: Hidden, config:
         prediction=replace(calibration.predict(mean, measured), predicted_pcc=reliability.pcc),
         reliability=reliability,
         calibration=calibration,
+        guess=guess,
     )

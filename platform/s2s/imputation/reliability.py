@@ -4,6 +4,7 @@ Decision: a gene is called reliable by the lower end of an interval, not by its 
 the price is that Fisher's interval takes bins for independent, as neighbours are not, and is therefore a little narrow.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -104,30 +105,95 @@ def predicted_reliability(out_of_fold: Float[np.ndarray, "gene bin"], observed_v
     Source:
         Fisher 1921: the inverse hyperbolic tangent of a correlation has variance 1 / (n - 3).
     """
-    num_bins = observed_values.shape[1]
-    if num_bins < 4:
+    if observed_values.shape[1] == 0:
         unknown = np.full(len(observed_values), np.nan)
         return Reliability(pcc=unknown, lower=unknown)
-    pcc = _correlation(out_of_fold, observed_values)
+    return reliability_of(moments_of(out_of_fold, observed_values))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """What remains of predictions and measurements of the same bins: enough for their correlation, and joined bins by bins.
+
+    Attributes:
+        num_bins: At least one.
+        mean: Of predictions, then of measurements.
+        low: Smallest of each.
+        high: Largest of each.
+        squares: Squared deviations from the mean, summed, of each.
+        products: Deviations of predictions times those of measurements, summed.
+    """
+
+    num_bins: int
+    mean: Float64[np.ndarray, "2 gene"]
+    low: Float64[np.ndarray, "2 gene"]
+    high: Float64[np.ndarray, "2 gene"]
+    squares: Float64[np.ndarray, "2 gene"]
+    products: PerGene
+
+
+def moments_of(out_of_fold: Float[np.ndarray, "gene bin"], observed_values: Float[np.ndarray, "gene bin"]) -> Moments:
+    """Sum predictions and measurements up.
+
+    Args:
+        out_of_fold: Predictions at observed bins, each made without the bin, log1p units; at least one bin.
+        observed_values: What was measured there.
+    """
+    exact = [side.astype(np.float64) for side in (out_of_fold, observed_values)]
+    mean = [side.mean(axis=1) for side in exact]
+    given, truth = (side - middle[:, None] for side, middle in zip(exact, mean, strict=True))
+    return Moments(
+        num_bins=observed_values.shape[1],
+        mean=np.stack(mean),
+        low=np.stack([side.min(axis=1) for side in exact]),
+        high=np.stack([side.max(axis=1) for side in exact]),
+        squares=np.stack([(given**2).sum(axis=1), (truth**2).sum(axis=1)]),
+        products=(given * truth).sum(axis=1),
+    )
+
+
+def joined_all(parts: Sequence[Moments | None]) -> Moments | None:
+    """Moments of several sets of bins together, in their order; None where no set has bins."""
+    whole: Moments | None = None
+    for part in parts:
+        if part is not None:
+            whole = part if whole is None else _joined(whole, part)
+    return whole
+
+
+def _joined(first: Moments, second: Moments) -> Moments:
+    """Source: Chan, Golub and LeVeque 1983."""
+    number = first.num_bins + second.num_bins
+    apart = second.mean - first.mean
+    weight = first.num_bins * second.num_bins / number
+    return Moments(
+        num_bins=number,
+        mean=first.mean + apart * (second.num_bins / number),
+        low=np.minimum(first.low, second.low),
+        high=np.maximum(first.high, second.high),
+        squares=first.squares + second.squares + weight * apart**2,
+        products=first.products + second.products + weight * apart[0] * apart[1],
+    )
+
+
+def reliability_of(moments: Moments) -> Reliability:
+    """Correlation of every gene and the lower end of its interval; see `predicted_reliability`."""
+    if moments.num_bins < 4:
+        unknown = np.full(len(moments.products), np.nan)
+        return Reliability(pcc=unknown, lower=unknown)
+    pcc = _correlation(moments)
     # A perfect correlation has no finite tangent.
     transformed = np.arctanh(np.clip(pcc, -1 + 1e-12, 1 - 1e-12))
-    return Reliability(pcc=pcc, lower=np.tanh(transformed - QUANTILE_95 / np.sqrt(num_bins - 3)))
+    return Reliability(pcc=pcc, lower=np.tanh(transformed - QUANTILE_95 / np.sqrt(moments.num_bins - 3)))
 
 
-def _correlation(given: Float[np.ndarray, "gene bin"], truth: Float[np.ndarray, "gene bin"]) -> PerGene:
+def _correlation(moments: Moments) -> PerGene:
     """Pearson correlation per gene, NaN where either side is constant."""
-    given, truth = _deviations(given), _deviations(truth)
-    norm = np.sqrt((given**2).sum(axis=1) * (truth**2).sum(axis=1))
-    correlation = np.divide((given * truth).sum(axis=1), norm, out=np.full(len(given), np.nan), where=norm > 0)
+    # What float32 rounding makes of a constant has a spread, and would have a correlation.
+    spread = np.maximum(moments.high - moments.mean, moments.mean - moments.low)
+    is_constant = (spread <= ROUNDING * np.maximum(np.abs(moments.low), np.abs(moments.high))).any(axis=0)
+    norm = np.where(is_constant, 0, np.sqrt(moments.squares[0] * moments.squares[1]))
+    correlation = np.divide(moments.products, norm, out=np.full(len(norm), np.nan), where=norm > 0)
     # Rounding puts perfect ones a last bit beyond 1, which no release accepts.
     clipped: np.ndarray = np.clip(correlation, -1, 1)
     return clipped
-
-
-def _deviations(values: Float[np.ndarray, "gene bin"]) -> Float64[np.ndarray, "gene bin"]:
-    # What float32 rounding makes of a constant has a spread, and would have a correlation.
-    exact = values.astype(np.float64)
-    deviations: np.ndarray = exact - exact.mean(axis=1, keepdims=True)
-    is_constant = np.abs(deviations).max(axis=1) <= ROUNDING * np.abs(exact).max(axis=1)
-    deviations[is_constant] = 0
-    return deviations

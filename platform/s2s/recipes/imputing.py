@@ -14,7 +14,6 @@ from s2s.contracts.settings import Settings
 from s2s.errors import InputError
 from s2s.exchange.anndata_out import ImputedSection
 from s2s.imputation.predict import hide_samples, predict_section
-from s2s.lattice.measured import Measured
 from s2s.recipes.release import open_imputer
 from s2s.recipes.run import Progress, silent
 from s2s.recipes.sources import open_source
@@ -80,7 +79,7 @@ def impute_with_release(request: ImputationRequest, settings: Settings, on_progr
         lattice=section.meta.lattice.shape,
         reliability=imputed.reliability.pcc,
         is_reliable=imputed.reliability.is_reliable,
-        provenance=_provenance(request, release, section, measured),
+        provenance=provenance_of(request, release, section, (measured.stride, measured.phase)),
     )
 
 
@@ -102,13 +101,24 @@ def check_values(release: Release, section: Section, model: str) -> None:
         )
 
 
-def _provenance(request: ImputationRequest, release: Release, section: Section, measured: Measured) -> Mapping[str, JsonValue]:
+def provenance_of(
+    request: ImputationRequest, release: Release, section: Section, sampled: tuple[int, tuple[int, int]]
+) -> Mapping[str, JsonValue]:
+    """Say where imputed values come from.
+
+    Args:
+        request: What was asked for.
+        release: What made them.
+        section: What they belong to.
+        sampled: Stride and phase of the measured positions.
+    """
+    stride, phase = sampled
     return {
         "model": request.model,
         "release": release.model_dump(mode="json", exclude={"reliability"}),
         "section": section.meta.model_dump(mode="json"),
         "section_uri": section.uri,
-        "sampling": {"stride": measured.stride, "phase": list(measured.phase)},
+        "sampling": {"stride": stride, "phase": list(phase)},
         "units": "log1p of counts scaled to the median total of measured bins" if section.meta.values == "counts" else "log1p as given",
         "code_version": __version__,
         "python": platform.python_version(),

@@ -11,7 +11,6 @@ from safetensors.torch import load, save
 from s2s import __version__
 from s2s.contracts.release import Coverage, GeneReliability, Release, release_name
 from s2s.contracts.run import ImputationConfig
-from s2s.contracts.settings import Settings
 from s2s.errors import InputError
 from s2s.imputation.predict import Imputation
 from s2s.imputation.slide import Imputer, impute_section
@@ -20,10 +19,6 @@ from s2s.network import CDCIN
 from s2s.recipes.fitting import Fitted
 from s2s.recipes.judging import Judgement
 from s2s.recipes.run import Run
-from s2s.storage.location import join
-from s2s.storage.objects import exists, read_bytes, write_bytes
-from s2s.tracking.packaging import RELEASE_FILE, WEIGHTS_FILE
-from s2s.tracking.releases import checked_release
 
 LARGEST_TILE = 4096
 """Bins: planes that are handed over are imputed in one piece."""
@@ -75,33 +70,6 @@ def make_release(run: Run, measured: Measured, fitted: Fitted, imputed: Imputati
         donor=meta.donor,
     )
     return release, weights
-
-
-def read_release(folder: str, settings: Settings) -> tuple[Release, bytes]:
-    """Read a release from its folder on the store.
-
-    Args:
-        folder: URI of a folder with `release.json` and `weights.safetensors`.
-        settings: Endpoint and credentials.
-
-    Raises:
-        MissingError: no such folder.
-        InputError: a file is damaged, or not what the contract says.
-    """
-    return checked_release(lambda name: read_bytes(join(folder, name), settings), where=folder)
-
-
-def store_release(release: Release, weights: bytes, settings: Settings) -> str:
-    """Put a release where workers find it; returns the URI of its folder, the same for the same weights.
-
-    Writes:
-        `releases/<hash of the weights>/`, the contract last; nothing where it is there already.
-    """
-    folder = join(settings.root, "releases", release.weights_sha256)
-    if not exists(join(folder, RELEASE_FILE), settings):
-        write_bytes(join(folder, WEIGHTS_FILE), weights, settings)
-        write_bytes(join(folder, RELEASE_FILE), release.model_dump_json(indent=2).encode(), settings)
-    return folder
 
 
 def release_in_key(release: Release) -> dict[str, object]:

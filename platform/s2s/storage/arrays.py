@@ -151,11 +151,17 @@ class ArrayWriter:
 
     def finish(self, attributes: dict[str, JSON]) -> None:
         """Write the group's attributes, and all metadata into the group's own, so that opening it costs one request."""
-        # Zarr warns that other implementations may not know the v3 form; they then read the arrays' own metadata, which stays.
-        with translated(self._uri, self._settings), _consolidating, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Consolidated metadata", category=ZarrUserWarning)
+        with translated(self._uri, self._settings):
             self._group.update_attributes(attributes)
-            zarr.consolidate_metadata(self._group.store, zarr_format=3)
+            consolidate(self._group)
+
+
+def consolidate(group: zarr.Group) -> None:
+    """Put the metadata of everything below a group at the root of a store into its own."""
+    # Zarr warns that other implementations may not know the v3 form; they then read the arrays' own metadata, which stays.
+    with _consolidating, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata", category=ZarrUserWarning)
+        zarr.consolidate_metadata(group.store, zarr_format=3)
 
 
 class ArrayReader:

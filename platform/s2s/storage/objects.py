@@ -23,16 +23,25 @@ CONFLICT_ATTEMPTS = 5
 BROKEN_ATTEMPTS = 4
 
 
-def read_bytes(uri: str, settings: Settings) -> bytes:
+def read_bytes(uri: str, settings: Settings, *, max_bytes: int | None = None) -> bytes:
     """Read one object whole.
+
+    Args:
+        uri: Of the object.
+        settings: Endpoint and credentials.
+        max_bytes: Refuse a larger one before it is fetched.
 
     Raises:
         MissingError: nothing there.
+        InputError: it is larger.
         StorageError: the store refused or does not answer.
     """
     place = _keyed(uri)
     with translated(uri, settings):
-        return bytes(obstore.get(bytes_store(place, settings), place.key).bytes())
+        found = obstore.get(bytes_store(place, settings), place.key)
+        if max_bytes is not None and found.meta["size"] > max_bytes:
+            raise InputError(f"expected at most {max_bytes} bytes at {uri}, there are {found.meta['size']}")
+        return bytes(found.bytes())
 
 
 def write_bytes(uri: str, data: bytes, settings: Settings, *, if_absent: bool = False) -> None:
@@ -56,6 +65,30 @@ def write_bytes(uri: str, data: bytes, settings: Settings, *, if_absent: bool = 
             obstore.put(bytes_store(place, settings, make=True), place.key, data, mode="create")
         else:
             _put(place, data, settings)
+
+
+def copy_object(uri: str, to_uri: str, settings: Settings) -> None:
+    """Copy one object within its store, which moves the bytes itself.
+
+    Args:
+        uri: What to copy.
+        to_uri: Where to; what is there is replaced.
+        settings: Endpoint and credentials.
+
+    Raises:
+        InputError: the two lie in different stores.
+        MissingError: nothing there.
+        StorageError: the store refused or does not answer.
+    """
+    place, to = _keyed(uri), _keyed(to_uri)
+    if (place.scheme, place.root) != (to.scheme, to.root) and place.scheme != "file":
+        raise InputError(f"expected two places in one bucket, got {uri} and {to_uri}")
+    with translated(uri, settings):
+        if place.scheme == "file":
+            Path(to.root).mkdir(parents=True, exist_ok=True)
+            obstore.put(bytes_store(to, settings), to.key, Path(place.root, place.key), mode="overwrite")
+        else:
+            obstore.copy(bytes_store(place, settings), place.key, to.key)
 
 
 def exists(uri: str, settings: Settings) -> bool:

@@ -13,16 +13,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 
 from s2s.contracts.run import GeneConfig, SamplingConfig
-from s2s.errors import InputError, MissingError
 from s2s.lattice.geometry import SYMMETRIES, turn
 from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
-from s2s.lattice.normalise import log1p_normalise, median_total
-from s2s.lattice.sampling import sampled_positions
 from s2s.storage.sections import Section
+from s2s.streaming.survey import as_measured, known_values, read_values, survey_section
 from s2s.streaming.windows import Windows, window_places
-
-BLOCK_VALUES = 32_000_000
-"""Values read at once while totals are summed: 128 MB of float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,76 +154,11 @@ def measure_with_truth(section: Section, sampling: SamplingConfig, genes: GeneCo
     if section.meta.lattice.stride != 1:
         return measured, None
     positions = measured.tissue & ~measured.observed
-    return measured, HeldOut(expression=_known(values, positions), positions=positions)
+    return measured, HeldOut(expression=known_values(values, positions), positions=positions)
 
 
 def _measure(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> tuple[Measured, np.ndarray]:
     """What a method may see, and the values of its genes at every position."""
-    masks, lattice = section.masks(), section.meta.lattice
-    tissue = masks.tissue & masks.valid
-    is_dense = lattice.stride == 1
-    stride, phase = (sampling.stride, sampling.phase) if is_dense else (lattice.stride, lattice.phase)
-    if stride != sampling.stride:
-        raise InputError(
-            f"expected a section sampled at stride {sampling.stride}, {section.uri} has stride {stride}; "
-            f"ingest it with --stride {sampling.stride}"
-        )
-    observed = tissue & (sampled_positions(tissue.shape, stride, phase, lattice.shape) if is_dense else masks.observed)
-    if not observed.any():
-        raise InputError(f"expected at least one observed bin on tissue in {section.uri}, got none at stride {stride}, phase {phase}")
-    totals, detected, mean = _survey(section, observed)
-    chosen = _choose_genes(section, genes, detected, mean)
-    values = section.read(chosen)
-    if section.meta.values == "counts":
-        values = log1p_normalise(values, totals, median_total(totals, observed))
-    measured = Measured(
-        expression=_known(values, observed),
-        observed=observed,
-        tissue=tissue,
-        genes=tuple(section.genes[index] for index in chosen),
-        stride=stride,
-        phase=phase,
-        pitch_um=section.meta.pitch_um,
-        lattice=lattice.shape,
-    )
-    return measured, values
-
-
-def _known(values: np.ndarray, positions: Bool[np.ndarray, "y x"]) -> Float32[np.ndarray, "gene y x"]:
-    """Values at some positions, NaN elsewhere."""
-    return np.where(positions, values, np.float32(np.nan)).astype(np.float32)
-
-
-def _survey(section: Section, observed: Bool[np.ndarray, "y x"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Totals per bin over all genes; detection rate and mean count of every gene in observed bins."""
-    block = max(1, BLOCK_VALUES // observed.size)
-    totals = np.zeros(observed.shape, np.float64)
-    detected, mean = np.empty(len(section.genes)), np.empty(len(section.genes))
-    for start in range(0, len(section.genes), block):
-        values = section.read(slice(start, start + block))
-        totals += values.sum(axis=0, dtype=np.float64)
-        seen = values[:, observed]
-        detected[start : start + block] = (seen > 0).mean(axis=1)
-        mean[start : start + block] = seen.mean(axis=1, dtype=np.float64)
-    return totals, detected, mean
-
-
-def _choose_genes(section: Section, config: GeneConfig, detected: np.ndarray, mean: np.ndarray) -> list[int]:
-    index = {name: place for place, name in enumerate(section.genes)}
-    if config.names is not None:
-        missing = [name for name in config.names if name not in index]
-        if missing:
-            raise MissingError(
-                f"expected genes of {section.uri} in genes.names, not found: {', '.join(missing[:5])}; "
-                f"it has for instance {', '.join(section.genes[:5])}"
-            )
-        return [index[name] for name in config.names]
-    passing = np.flatnonzero(detected >= config.min_detected)
-    if passing.size == 0:
-        raise InputError(
-            f"expected genes detected in {config.min_detected:.0%} of observed bins of {section.uri}, "
-            f"the best is detected in {detected.max():.1%}; lower genes.min_detected"
-        )
-    if config.limit is not None and passing.size > config.limit:
-        passing = np.sort(passing[np.argsort(-mean[passing], kind="stable")[: config.limit]])
-    return [int(place) for place in passing]
+    survey = survey_section(section, sampling, genes)
+    values = read_values(survey, survey.chosen)
+    return as_measured(survey, survey.chosen, values), values

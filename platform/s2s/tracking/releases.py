@@ -49,22 +49,50 @@ def load_release(model_uri: str, settings: Settings) -> tuple[Release, bytes]:
 
 
 def checked_release(fetch: Callable[[str], bytes], *, where: str) -> tuple[Release, bytes]:
-    """Fetch the two files of a release and believe neither before it is checked.
+    """Fetch a release and its weights from anywhere, and believe them only if they belong together.
 
     Args:
-        fetch: Gives a file of the release by its name.
-        where: For the message.
+        fetch: Gives a file by its name, and refuses one that is larger than `MAX_BYTES` allows.
+        where: For messages.
 
     Raises:
-        InputError: a file is damaged, or not what the contract says.
+        InputError: damaged, or not what the contract says.
     """
-    release = _parse(fetch(RELEASE_FILE), where=where)
+    release = checked_contract(fetch, where=where)
     weights = fetch(WEIGHTS_FILE)
     found = hashlib.sha256(weights).hexdigest()
     if found != release.weights_sha256:
         expected = f"expected weights with SHA-256 {release.weights_sha256} in {where}"
         raise InputError(f"{expected}, got {found}: damaged or exchanged; train or register the run again")
     return release, weights
+
+
+def checked_contract(fetch: Callable[[str], bytes], *, where: str) -> Release:
+    """The contract alone; see `checked_release`."""
+    return _parse(fetch(RELEASE_FILE), where=where)
+
+
+def resolve_alias(model_uri: str, settings: Settings) -> str:
+    """Say which version an alias stands for now.
+
+    Args:
+        model_uri: `models:/NAME@ALIAS`.
+        settings: Where MLflow is.
+
+    Returns:
+        `models:/NAME/VERSION`.
+
+    Raises:
+        InputError: not such a URI.
+        MissingError: no such model or alias; the message lists those there are.
+        TrackingError: MLflow is gone.
+        StackError: neither a server nor `--local` is set.
+    """
+    if (match := _BY_ALIAS.match(model_uri)) is None:
+        raise InputError(f"expected models:/NAME@ALIAS, got {model_uri!r}")
+    server = connect(settings)
+    with vendor_errors(server.uri):
+        return f"models:/{match[1]}/{_version_of_alias(server, match[1], match[2])}"
 
 
 def fetch_release(server: Server, artifact_uri: str) -> Release:

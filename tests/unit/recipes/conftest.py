@@ -119,7 +119,9 @@ def make_imputed() -> Callable[..., Imputation]:
     def make(pcc: tuple[float, ...] = (0.5, -0.25, float("nan"))) -> Imputation:
         reliability = Reliability(pcc=np.array(pcc), lower=np.array(pcc) - 0.1)
         nothing = Prediction(mean=np.zeros((len(pcc), *SHAPE), np.float32))
-        return Imputation(prediction=nothing, reliability=reliability, calibration=Calibration(coverage={0.9: 0.875}))
+        return Imputation(
+            prediction=nothing, reliability=reliability, calibration=Calibration(coverage={0.9: 0.875}), guess=nothing.mean[:, 0]
+        )
 
     return make
 

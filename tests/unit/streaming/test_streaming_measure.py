@@ -8,7 +8,7 @@ import pytest
 from s2s.contracts.run import GeneConfig, SamplingConfig
 from s2s.errors import InputError, MissingError
 from s2s.storage.sections import Section
-from s2s.streaming import sections
+from s2s.streaming import survey
 from s2s.streaming.sections import measure, measure_with_truth
 
 NAN = math.nan
@@ -85,21 +85,21 @@ def test_totals_count_every_gene_whichever_are_chosen(make_section):
 def test_a_survey_in_blocks_is_the_same(make_section, monkeypatch):
     section = make_section(COUNTS)
     whole = measure(section, sampling(), EVERY_GENE)
-    monkeypatch.setattr(sections, "BLOCK_VALUES", 1)
+    monkeypatch.setattr(survey, "BLOCK_VALUES", 1)
     np.testing.assert_array_equal(measure(section, sampling(), EVERY_GENE).expression, whole.expression)
 
 
 def test_the_truth_costs_no_further_read(make_section, monkeypatch):
     section, counted, read = make_section(COUNTS), [], Section.read
 
-    def count(section, genes):
+    def count(section, genes, window=None):
         counted.append(genes)
-        return read(section, genes)
+        return read(section, genes, window)
 
     monkeypatch.setattr(Section, "read", count)
     measure_with_truth(section, sampling(), GeneConfig(names=("B",)))
-    survey, chosen = counted
-    assert (survey.start, survey.stop >= 2, chosen) == (0, True, [1])
+    first, chosen = counted
+    assert (first.start, first.stop >= 2, chosen) == (0, True, [1])
 
 
 # Observed bins are those of even columns in the first row; what lies elsewhere must not matter.

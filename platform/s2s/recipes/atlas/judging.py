@@ -20,7 +20,8 @@ from s2s.imputation.predict import hide_samples, predict_section
 from s2s.recipes.attempt import Launch, attempt_at
 from s2s.recipes.footprint import own_peak_memory_bytes
 from s2s.recipes.imputing import check_values
-from s2s.recipes.release import open_imputer, read_release, release_in_key
+from s2s.recipes.release import open_imputer, release_in_key
+from s2s.recipes.release_folder import read_release
 from s2s.recipes.run import silent
 from s2s.storage.location import join
 from s2s.storage.sections import open_section

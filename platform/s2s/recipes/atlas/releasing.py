@@ -23,7 +23,7 @@ from s2s.recipes.atlas.status import store_release_of_tissue
 from s2s.recipes.atlas.trials import Casting, cast, mean_gain, scores_of, trial_id
 from s2s.recipes.atlas.work import RunAll
 from s2s.recipes.recording import SERVED_MODEL
-from s2s.recipes.release import read_release, store_release
+from s2s.recipes.release_folder import read_release, store_release
 from s2s.recipes.run import ledger_of
 from s2s.storage.commits import now_utc
 from s2s.storage.location import join

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from s2s.contracts.atlas import AtlasPlan, AtlasRun, AtlasStatus, RunState, State, TissueRelease
+from s2s.contracts.atlas import AtlasManifest, AtlasPlan, AtlasRun, AtlasStatus, RunState, SectionImputation, State, TissueRelease
 from s2s.contracts.ledger import Cause, Failure, Lease, RunCommit
 from s2s.contracts.run import Resources
 from s2s.contracts.settings import Settings
@@ -66,6 +66,40 @@ def find_plan(name: str, settings: Settings) -> AtlasPlan:
         raise MissingError(f"expected an atlas that was run, there is no {name!r} at {settings.root}; there are: {known}") from None
 
 
+def store_manifest(manifest: AtlasManifest, settings: Settings) -> str:
+    """Put a manifest where `find_manifest` finds it; returns its URI.
+
+    Writes:
+        `atlases/<name>/imputed.json`.
+    """
+    uri = manifest_uri(manifest.name, settings)
+    write_bytes(uri, manifest.model_dump_json(indent=2).encode(), settings)
+    return uri
+
+
+def find_manifest(name: str, settings: Settings) -> AtlasManifest | None:
+    """Read where the imputed sections of an atlas lie; None where nobody ever imputed it."""
+    try:
+        return AtlasManifest.model_validate_json(read_bytes(manifest_uri(name, settings), settings))
+    except MissingError:
+        return None
+
+
+def manifest_uri(name: str, settings: Settings) -> str:
+    """Where the manifest of an atlas lies."""
+    return join(settings.root, "atlases", name, "imputed.json")
+
+
+def _imputed(name: str, survey: Survey, settings: Settings) -> tuple[SectionImputation, ...]:
+    """As the manifest says; what the ledger says was finished since is done."""
+    manifest = find_manifest(name, settings)
+    sections = manifest.sections if manifest else ()
+    return tuple(
+        section.model_copy(update={"state": "done", "reason": "", "cause": None}) if section.key in survey.commits else section
+        for section in sections
+    )
+
+
 def _plan_uri(name: str, settings: Settings) -> str:
     return join(settings.root, "atlases", name, "plan.json")
 
@@ -97,7 +131,7 @@ def survey_atlas(plan: AtlasPlan, settings: Settings) -> AtlasStatus:
         StorageError: the store refused or does not answer.
 
     Reads:
-        The names in the ledger; commits of this atlas; leases and failures of runs that have no commit; releases.
+        The names in the ledger; the manifest; commits of this atlas; leases and failures of runs that have no commit; releases.
     """
     ledger = ledger_of(settings)
     survey = ledger.survey()
@@ -113,6 +147,7 @@ def survey_atlas(plan: AtlasPlan, settings: Settings) -> AtlasStatus:
         runs=states,
         skipped=plan.skipped,
         releases=tuple(_releases(plan.config.name, settings)),
+        imputed=_imputed(plan.config.name, survey, settings),
         cost_usd=sum(cost_usd(plan, run.seconds, run.gpu.share if run.gpu else None) for run in states),
         created_at=now_utc(),
     )

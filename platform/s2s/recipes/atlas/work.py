@@ -13,6 +13,7 @@ from s2s.contracts.atlas import AtlasBundle, AtlasConfig, AtlasPlan, AtlasRun, R
 from s2s.contracts.loading import atlas_run_config
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import LeaseError, S2SError
+from s2s.recipes.atlas.filling import impute
 from s2s.recipes.atlas.judging import judge
 from s2s.recipes.attempt import DRAINING, Launch, cause_of
 from s2s.recipes.footprint import own_peak_memory_bytes
@@ -95,7 +96,7 @@ def train(run: AtlasRun, config: AtlasConfig, settings: Settings) -> None:
     single_shot(atlas_run_config(config, run.section, run.seed), settings, silent, launch)
 
 
-STAGES: Mapping[Stage, Callable[[AtlasRun, AtlasConfig, Settings], None]] = {"train": train, "judge": judge}
+STAGES: Mapping[Stage, Callable[[AtlasRun, AtlasConfig, Settings], None]] = {"train": train, "judge": judge, "impute": impute}
 """How a run of each stage is done; each raises `LeaseError` where the run is another's."""
 
 
