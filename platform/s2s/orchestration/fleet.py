@@ -162,6 +162,7 @@ class _Fleet:
 
     def _tell(self) -> None:
         tally = self.tally
+        tally.running = sum(map(len, self._running.values()))
         self._metrics.states(done=tally.done, failed=sum(tally.failed.values()), handed_in=tally.running, total=tally.total)
         self._follower.tick(tally)
 
@@ -195,7 +196,6 @@ class _Fleet:
         while self._waiting and len(self._running) < slots * ahead:
             jobs = list(self._next_bundle(slots))
             self._running[self._submit(jobs)] = jobs
-        self.tally.running = sum(map(len, self._running.values()))
 
     def _next_bundle(self, slots: int) -> Iterator[_Job]:
         # At the end the last runs are spread over the slots, not bundled into one of them.
@@ -283,7 +283,6 @@ class _Fleet:
             ray.cancel(task, force=False)
         ray.wait(list(self._running), num_returns=len(self._running), timeout=GRACE_S, fetch_local=False)
         self._running.clear()
-        self.tally.running = 0
 
 
 class _Pace:

@@ -23,7 +23,7 @@ class FleetMetrics:
         from ray.util.metrics import Counter, Gauge, Histogram
 
         about, run = ("atlas",), ("atlas", "stage")
-        self._atlas = {"atlas": config.name}
+        self._atlas, self._budget_usd = {"atlas": config.name}, config.budget_usd
         self._runs = Gauge("s2s_atlas_runs", "Runs of this launch by state", ("atlas", "state"))
         self._done = Counter("s2s_atlas_runs_done", "Runs finished", about)
         self._failed = Counter("s2s_atlas_runs_failed", "Runs given up", ("atlas", "cause"))
@@ -33,14 +33,14 @@ class FleetMetrics:
         self._seconds = Histogram("s2s_run_seconds", "Time of a finished run", list(SECONDS), run)
         self._memory = Histogram("s2s_run_peak_memory_bytes", "Main memory of the process of a finished run", list(BYTES), run)
         self._gpu = Histogram("s2s_run_peak_gpu_bytes", "Memory of the graphics processor that torch reserved for it", list(BYTES), run)
-        if config.budget_usd is not None:
-            self._budget.set(config.budget_usd, self._atlas)
 
     def states(self, *, done: int, failed: int, handed_in: int, total: int) -> None:
-        """Say where the runs of the launch stand; what is neither ended nor handed in waits."""
+        """Say where the runs of the launch stand; what is neither ended nor handed in waits. Ray forgets a gauge that is not set again."""
         counts = {"done": done, "failed": failed, "handed_in": handed_in, "waiting": total - done - failed - handed_in}
         for state, number in counts.items():
             self._runs.set(number, {**self._atlas, "state": state})
+        if self._budget_usd is not None:
+            self._budget.set(self._budget_usd, self._atlas)
 
     def done(self, run: AtlasRun, outcome: RunOutcome) -> None:
         """Say that a run has its commit, and what it took where that is known."""
