@@ -18,23 +18,23 @@ LOG = "worked.jsonl"
 
 def do_pinned(run: AtlasRun, config: AtlasConfig, settings: Settings) -> RunOutcome:
     """Do a run on a core that no other run has, and write down when."""
-    with core_of_its_own(settings.home):
+    with core_of_its_own(settings.home) as core:
         started, cpu_s = time.time(), time.process_time()
         outcome = do_run(run, config, settings)
-        line = json.dumps({"key": run.key, "from": started, "to": time.time(), "cpu_s": time.process_time() - cpu_s})
+        line = json.dumps({"core": core, "from": started, "to": time.time(), "cpu_s": time.process_time() - cpu_s})
         with (settings.home / LOG).open("a") as file:
             file.write(line + "\n")
     return outcome
 
 
 @contextmanager
-def core_of_its_own(home: Path) -> Iterator[None]:
+def core_of_its_own(home: Path) -> Iterator[int]:
     """Hold the first free core and move every thread of this process there, at the usual priority: Ray's workers are nice."""
     before = os.sched_getaffinity(0)
     held = next(_claims(home, sorted(before)))
     try:
         _move({held[0]})
-        yield
+        yield held[0]
     finally:
         held[1].close()
         _move(before)

@@ -2,11 +2,12 @@
 
 Every run trains for some ten seconds on a core of its own. Rivals, in turn with the fleet so that a busy machine disturbs all
 alike: a loop over the same runs in one process that has imported everything already, and `s2s train` once per run. Workers have
-imported everything before the clock starts. The machine's own load does not enter `idle`: the share of a worker's time, from
-the first run's start to the last one's end, in which it had no run.
+imported everything before the clock starts. Other work on the machine slows runs down but does not enter `idle`, the share of the
+workers' time in which they had no run, nor `handing over`, the seconds between a run and the next of its worker.
 """
 
 import json
+import os
 import secrets
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -30,6 +32,7 @@ from s2s.recipes.atlas.plan import make_plan
 from s2s.recipes.run import ledger_of, silent
 from s2s.stack import local
 
+Span = dict[str, float]
 ROUNDS, NUM_RUNS, NUM_TRAINED = 3, 8, 3
 
 
@@ -70,20 +73,28 @@ def by_loop(plan: AtlasPlan, settings: Settings) -> None:
         assert pinned.do_pinned(run, plan.config, settings).state == "done"
 
 
-def timed(work: Callable[[AtlasPlan, Settings], None], plan: AtlasPlan, settings: Settings) -> tuple[float, list[dict[str, float]]]:
-    """Seconds for all runs anew, and when each was at work."""
+def timed(work: Callable[[AtlasPlan, Settings], None], plan: AtlasPlan, settings: Settings) -> tuple[float, list[Span]]:
+    """Seconds for all runs anew, and when each was at work, since the start."""
     for run in plan.runs:
         ledger_of(settings).forget(run.key)
     (settings.home / pinned.LOG).write_text("")
-    started = time.monotonic()
+    started = time.time()
     work(plan, settings)
-    seconds = time.monotonic() - started
-    return seconds, [json.loads(line) for line in (settings.home / pinned.LOG).read_text().splitlines()]
+    seconds = time.time() - started
+    spans = [json.loads(line) for line in (settings.home / pinned.LOG).read_text().splitlines()]
+    return seconds, [span | {"from": span["from"] - started, "to": span["to"] - started} for span in spans]
 
 
-def idle(spans: Sequence[dict[str, float]], num_workers: int) -> float:
-    whole = max(span["to"] for span in spans) - min(span["from"] for span in spans)
-    return 1 - sum(span["to"] - span["from"] for span in spans) / (whole * num_workers)
+def idle(seconds: float, spans: Sequence[Span], num_workers: int) -> float:
+    return 1 - sum(span["to"] - span["from"] for span in spans) / (seconds * num_workers)
+
+
+def handing_over(spans: Sequence[Span]) -> float:
+    """The median pause between two runs of one core."""
+    by_core: dict[float, list[Span]] = {}
+    for span in sorted(spans, key=lambda span: span["from"]):
+        by_core.setdefault(span["core"], []).append(span)
+    return statistics.median(after["from"] - before["to"] for row in by_core.values() for before, after in pairwise(row))
 
 
 def train_one_by_one(settings: Settings, folder: Path) -> float:
@@ -96,7 +107,9 @@ def train_one_by_one(settings: Settings, folder: Path) -> float:
             f"seed: {secrets.randbelow(2**30) + 1000}\ntraining: {{max_steps: 60, validate_every: 20}}\n"
             "resources: {cpus: 1, memory_gb: 1.5}\ntracking: {experiment: loop, register_model: false}\n"
         )
-        subprocess.run([sys.executable, "-m", "s2s", "train", job, "--out", folder / "out"], check=True, capture_output=True, timeout=600)
+        command = [sys.executable, "-m", "s2s", "train", job, "--out", folder / "out"]
+        environment = {**os.environ, "S2S_HOME": str(settings.home)}  # every test has a home of its own otherwise
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=600, env=environment)
     return (time.monotonic() - started) / NUM_TRAINED
 
 
@@ -127,8 +140,12 @@ def test_workers_and_loops(benchmark, settings: Settings, tmp_path: Path) -> Non
                     "two workers, x linear": one_s / two_s / 2,
                     "cpu s per run, one": statistics.mean(span["cpu_s"] for span in one_spans),
                     "cpu s per run, two": statistics.mean(span["cpu_s"] for span in two_spans),
-                    "idle, one": idle(one_spans, 1),
-                    "idle, two": idle(two_spans, 2),
+                    "first run starts after s, one": min(span["from"] for span in one_spans),
+                    "first run starts after s, two": min(span["from"] for span in two_spans),
+                    "idle, one": idle(one_s, one_spans, 1),
+                    "idle, two": idle(two_s, two_spans, 2),
+                    "handing over s, one": handing_over(one_spans),
+                    "handing over s, two": handing_over(two_spans),
                 }
             )
             print(json.dumps(rounds[-1]), flush=True)  # noqa: T201

@@ -1,19 +1,18 @@
 """`s2s atlas`: hundreds of sections from one YAML, planned, run, followed, tried again, and imputed."""
 
-import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from s2s.cli.atlas_words import print_estimate, print_manifest, print_plan, print_status
 from s2s.cli.options import Job, Json, Local, Set
 from s2s.cli.progress import Report, progress_bar
 
 if TYPE_CHECKING:
-    from s2s.contracts.atlas import AtlasConfig, AtlasEstimate, AtlasPlan, AtlasRun, AtlasStatus, ModelChoice
+    from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasRun, ModelChoice
     from s2s.contracts.ledger import Cause
     from s2s.contracts.settings import Settings
     from s2s.recipes.atlas.work import Finished, RunAll
@@ -47,8 +46,8 @@ def plan(job: Job, set_: Set = None, local: Local = False, json_: Json = False) 
     if json_:
         typer.echo(f'{{"plan": {made.model_dump_json()}, "status": {status.model_dump_json()}, "estimate": {guess.model_dump_json()}}}')
         return
-    _print_plan(made, status)
-    _print_estimate(guess, config)
+    print_plan(made, status)
+    print_estimate(guess, config)
 
 
 @app.command("run", epilog="Example: s2s atlas run jobs/atlas_demo.yaml")
@@ -69,8 +68,10 @@ def run(job: Job, set_: Set = None, local: Local = False, json_: Json = False, o
     if json_:
         typer.echo(launched.status.model_dump_json())
     else:
-        _print_status(launched.status)
+        print_status(launched.status)
         typer.echo(f"{launched.num_before} runs were done before; map: {folder}/map.png, {folder}/map.html")
+    if config.budget_usd is not None and launched.status.cost_usd >= config.budget_usd and launched.status.count("waiting"):
+        typer.secho(f"the budget of {config.budget_usd:g} USD is spent; raise budget_usd to go on", fg=typer.colors.YELLOW, err=True)
     if launched.status.count("failed"):
         raise typer.Exit(1)
 
@@ -84,7 +85,6 @@ def impute(which: Which, with_: With = "champion", local: Local = False, json_: 
     """
     filled_with = _choice(with_)
     found, settings = _find(which, local)
-    from s2s.cli.atlas_imputed import print_manifest
     from s2s.recipes.atlas.imputing import impute_atlas
 
     with progress_bar(is_quiet=json_) as report:
@@ -109,7 +109,7 @@ def status(which: Which, local: Local = False, json_: Json = False, out: Out = N
     if json_:
         typer.echo(now.model_dump_json())
         return
-    _print_status(now)
+    print_status(now)
     typer.echo(f"map: {folder}/map.png, {folder}/map.html")
 
 
@@ -194,90 +194,3 @@ def _save(files: dict[str, bytes], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (folder / name).write_bytes(data)
-
-
-def _print_plan(made: "AtlasPlan", status: "AtlasStatus") -> None:
-    from collections import Counter
-
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("tissue", "organism", "technology", "sections", "runs", "done", box=None, pad_edge=False)
-    done = {state.key for state in status.runs if state.state == "done"}
-    groups = Counter((run.tissue, run.organism, run.technology) for run in made.runs)
-    for group, num_runs in sorted(groups.items()):
-        members = [run for run in made.runs if (run.tissue, run.organism, run.technology) == group]
-        num_done = sum(run.key in done for run in members)
-        table.add_row(*group, str(len({run.section_id for run in members})), str(num_runs), str(num_done))
-    Console().print(table)
-    for item in made.skipped:
-        typer.secho(f"left out: {item.section_id}: {item.reason}", fg=typer.colors.YELLOW)
-    for warning in made.warnings:
-        typer.secho(f"note: {warning}", fg=typer.colors.YELLOW)
-
-
-def _print_estimate(guess: "AtlasEstimate", config: "AtlasConfig") -> None:
-    import psutil
-
-    from s2s.recipes.atlas.estimate import memory_advice
-
-    typer.secho(f"\n{guess.num_runs} runs to do", bold=True)
-    if guess.cpu_hours is not None and guess.usd is not None and guess.gpu_hours is not None:
-        hours, money = guess.cpu_hours, guess.usd
-        typer.echo(f"core hours   {hours.middle:.2f} ({hours.low:.2f} to {hours.high:.2f}), learnt from {guess.num_pilot_runs} runs")
-        if config.resources.gpus:
-            typer.echo(f"GPU hours    {guess.gpu_hours.middle:.2f} ({guess.gpu_hours.low:.2f} to {guess.gpu_hours.high:.2f})")
-        cap = "" if config.budget_usd is None else f"; the cap is {config.budget_usd:.2f}"
-        typer.echo(f"money        {money.middle:.2f} USD ({money.low:.2f} to {money.high:.2f}){cap}")
-    else:
-        typer.echo("hours, money unknown: no run is done yet; `s2s atlas run JOB.yaml --pilot` does three")
-    typer.echo(f"S3 writes    {guess.s3_writes:,} ({guess.s3_bytes_written / 1e9:.3f} GB, {guess.usd_per_month:.2f} USD a month)")
-    typer.echo(f"S3 reads     {guess.s3_reads:,} ({guess.s3_bytes_read / 1e9:.3f} GB)")
-    if advice := memory_advice(guess.peak_memory_bytes, config.resources, (os.cpu_count() or 1, psutil.virtual_memory().total)):
-        typer.secho(f"note: {advice}", fg=typer.colors.YELLOW)
-
-
-def _print_status(now: "AtlasStatus") -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from s2s.cli.at_work import rows_at_work
-    from s2s.recipes.atlas.status import REMEDIES
-
-    counts = ", ".join(f"{now.count(state)} {state}" for state in ("done", "running", "waiting", "failed") if now.count(state))
-    typer.secho(f"\n{now.name}: {counts or 'no runs'}; {now.cost_usd:.2f} USD", bold=True)
-    if rows := rows_at_work([state for state in now.runs if state.state == "running"], time.time()):
-        at_work = Table("at work", "host", "for", "doing", box=None, pad_edge=False)
-        for row in rows:
-            at_work.add_row(*map(escape, row))
-        Console().print(at_work)
-    failed: dict[Cause, list[str]] = {}
-    messages: dict[Cause, str] = {}
-    for state in now.runs:
-        if state.state == "failed" and state.cause is not None:
-            failed.setdefault(state.cause, []).append(state.section_id)
-            messages.setdefault(state.cause, state.message)
-    if failed:
-        table = Table("cause", "runs", "sections", "for instance", "what to do", box=None, pad_edge=False)
-        for cause, sections in failed.items():
-            some = ", ".join(sections[:3]) + (" ..." if len(sections) > 3 else "")
-            table.add_row(cause, str(len(sections)), some, messages[cause], REMEDIES[cause])
-        Console().print(table)
-    if now.imputed:
-        states = [section.state for section in now.imputed]
-        typer.echo("imputed: " + ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states))))
-    for item in now.skipped:
-        typer.secho(f"left out: {item.section_id}: {item.reason}", fg=typer.colors.YELLOW)
-    _print_releases(now)
-
-
-def _print_releases(now: "AtlasStatus") -> None:
-    for release in now.releases:
-        trial, gain = release.trial, release.trial.gain
-        version = "waits for MLflow" if release.model_version is None else f"version {release.model_version}"
-        better = "" if gain is None else f", {gain:+.4f} PCC over the best classical method on {len(trial.scores)} of {trial.basis}"
-        mark = " @champion" if release.is_champion else f" (not champion: {release.gate})"
-        typer.echo(f"{release.model} {version}{mark if release.model_version else ''}, made on {release.section_id}{better}")
-    if now.releases:
-        typer.echo("cards: s2s models card NAME")

@@ -78,7 +78,11 @@ class AtlasConfig(Document):
     set: dict[str, JsonValue] = Field({}, description="keys of a run laid over the preset; not those that the atlas itself fills in")
     seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=100, description="every section is trained once per seed")
     resources: Resources = Field(Resources(), description="what one run asks of the cluster")
-    budget_usd: float | None = Field(None, gt=0, description="no run is started once this much is spent; null for no cap")
+    budget_usd: float | None = Field(
+        None,
+        gt=0,
+        description="no run is started once finished ones of the atlas, of earlier launches too, cost this much; null for no cap",
+    )
     prices: Prices = Prices()
     fleet: Fleet = Fleet()
     releases: ReleaseRules | None = Field(ReleaseRules(), description="register the best run of every tissue; null for none")

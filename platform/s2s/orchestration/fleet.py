@@ -24,7 +24,7 @@ from s2s.orchestration.packing import PROBES, Packer, largest_first
 from s2s.orchestration.progress import EVERY_S
 from s2s.orchestration.retries import decide
 from s2s.recipes.atlas.settling import Loss, settle
-from s2s.recipes.atlas.status import cost_usd
+from s2s.recipes.atlas.status import cost_usd, survey_atlas
 from s2s.recipes.atlas.work import Finished, RunAll, do_run
 from s2s.recipes.run import ledger_of
 
@@ -48,7 +48,7 @@ class Tally:
         failed: Cause -> runs given up.
         retried: Attempts that failed and are tried again.
         running: Runs in tasks that are handed in.
-        cost_usd: Of finished work.
+        cost_usd: Of finished work, that of earlier launches too where there is a budget.
         is_over_budget: No further run is started.
     """
 
@@ -152,7 +152,9 @@ class _Fleet:
         return self.tally
 
     def _look_back(self) -> None:
-        """Learn from runs that are done, the pilot's for instance, what one takes of a graphics processor."""
+        """Learn from runs that are done, the pilot's for instance, what they have cost and what one takes of a graphics processor."""
+        if self._config.budget_usd is not None:
+            self.tally.cost_usd = survey_atlas(self._plan, self._settings).cost_usd
         if not self._packer.is_on:
             return
         pending = {job.run.key for job in self._waiting}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from s2s.contracts.atlas import AtlasBundle, AtlasConfig, AtlasPlan, AtlasRun, RunOutcome
 from s2s.contracts.settings import Settings
 from s2s.recipes.atlas.settling import Loss, settle
+from s2s.recipes.atlas.status import cost_usd, survey_atlas
 from s2s.recipes.atlas.work import Finished, RunAll
 from s2s.recipes.fresh_process import Ended, run_fresh
 from s2s.recipes.run import Progress, ledger_of
@@ -27,9 +28,14 @@ def here(on_progress: Progress) -> RunAll:
     """
 
     def run_all(plan: AtlasPlan, pending: Sequence[AtlasRun], settings: Settings, finished: Finished) -> None:
+        budget = plan.config.budget_usd
+        spent = 0.0 if budget is None else survey_atlas(plan, settings).cost_usd
         for done, run in enumerate(pending):
+            if budget is not None and spent >= budget:
+                return
             on_progress("runs", done, len(pending), run.section_id)
             outcome = _do(run, plan.config, settings)
+            spent += cost_usd(plan, outcome.seconds)
             if outcome.state == "done":
                 finished(run)
             else:

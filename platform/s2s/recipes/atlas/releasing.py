@@ -19,7 +19,7 @@ from s2s.errors import InputError, MissingError, TrackingError
 from s2s.evaluation.release_card import release_card
 from s2s.recipes.atlas.judging import judging_run
 from s2s.recipes.atlas.records import below_atlas
-from s2s.recipes.atlas.status import store_release_of_tissue
+from s2s.recipes.atlas.status import store_release_of_tissue, survey_atlas
 from s2s.recipes.atlas.trials import Casting, cast, mean_gain, scores_of, trial_id
 from s2s.recipes.atlas.work import RunAll
 from s2s.recipes.recording import SERVED_MODEL
@@ -87,10 +87,11 @@ def release_tissues(plan: AtlasPlan, status: AtlasStatus, settings: Settings, ru
         return tuple(made.values())
     try:
         trials = list(_open_trials(plan, status, plan.config.releases, settings))
-        commits = _judged(plan, [run for trial in trials for run in trial.runs], settings, run_all)
+        commits, still_open = _judged(plan, [run for trial in trials for run in trial.runs], settings, run_all)
         for trial in trials:
-            made[trial.model] = _conclude(trial, commits, plan, settings)
-            store_release_of_tissue(plan.config.name, made[trial.model], settings)
+            if still_open.isdisjoint(run.key for run in trial.runs):
+                made[trial.model] = _conclude(trial, commits, plan, settings)
+                store_release_of_tissue(plan.config.name, made[trial.model], settings)
     except TrackingError as error:
         logger.warning("releases of atlas %s wait for the next `s2s atlas run`: %s", plan.config.name, error)
     return tuple(made[model] for model in sorted(made))
@@ -144,14 +145,17 @@ def _entry(release: Release, folder: str, casting: Casting, plan: AtlasPlan) -> 
     )
 
 
-def _judged(plan: AtlasPlan, runs: Sequence[AtlasRun], settings: Settings, run_all: RunAll) -> dict[str, RunCommit]:
+def _judged(plan: AtlasPlan, runs: Sequence[AtlasRun], settings: Settings, run_all: RunAll) -> tuple[dict[str, RunCommit], set[str]]:
+    """What the judges said, and whom nobody has heard yet: the budget is spent, or another launch is at it."""
     distinct = {run.key: run for run in runs}
     commits = ledger_of(settings).read_commits(list(distinct))
-    pending = [run for key, run in distinct.items() if key not in commits]
+    pending = tuple(run for key, run in distinct.items() if key not in commits)
     if not pending:
-        return commits
+        return commits, set()
     run_all(plan, pending, settings, lambda run: None)
-    return commits | ledger_of(settings).read_commits([run.key for run in pending])
+    states = survey_atlas(plan.model_copy(update={"runs": pending}), settings).runs
+    commits |= ledger_of(settings).read_commits([state.key for state in states if state.state == "done"])
+    return commits, {state.key for state in states if state.state in ("waiting", "running")}
 
 
 def _conclude(trial: _Trial, commits: Mapping[str, RunCommit], plan: AtlasPlan, settings: Settings) -> TissueRelease:
