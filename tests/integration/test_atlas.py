@@ -166,6 +166,9 @@ def test_a_budget_stops_the_start_of_runs(ray_door, tmp_path: Path) -> None:
     status = AtlasStatus.model_validate_json(outcome.out)
     assert 1 <= status.count("done") < 6
     assert status.count("waiting") == 6 - status.count("done")
+    again = ray_door("atlas", "run", job, "--out", tmp_path / "out")
+    assert f"{status.count('done')} done" in again.out, "what earlier launches spent counts"
+    assert "the budget of 1e-09 USD is spent" in again.err
 
 
 @pytest.mark.parametrize(
