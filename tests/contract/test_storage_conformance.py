@@ -34,7 +34,7 @@ from s2s.storage.checkpoints import read_checkpoint, write_checkpoint
 from s2s.storage.commits import find_commit
 from s2s.storage.ledger import Ledger
 from s2s.storage.location import bytes_store, join, open_store, parse
-from s2s.storage.objects import delete_prefix, exists, list_below, list_names, read_bytes, write_bytes
+from s2s.storage.objects import copy_object, delete_prefix, exists, list_below, list_names, read_bytes, write_bytes
 from s2s.storage.photographs import open_photographs, write_photographs
 from s2s.storage.sections import Masks, NewSection, Window, commit_section, list_sections, open_section
 
@@ -151,6 +151,21 @@ class TestObjects:
             thread.join()
         assert len(winners) == 1
         assert read_bytes(place.uri("lease"), place.settings) == bytes(winners)
+
+    def test_a_copy_is_an_object_of_its_own(self, place: Place) -> None:
+        uri, to = place.uri("a"), place.uri("deep", "b")
+        write_bytes(uri, b"one", place.settings)
+        copy_object(uri, to, place.settings)
+        write_bytes(uri, b"two", place.settings)
+        assert read_bytes(to, place.settings) == b"one"
+        with pytest.raises(MissingError):
+            copy_object(place.uri("none"), to, place.settings)
+
+    def test_a_larger_object_than_wanted_is_not_fetched(self, place: Place) -> None:
+        write_bytes(place.uri("a"), b"three", place.settings)
+        assert read_bytes(place.uri("a"), place.settings, max_bytes=5) == b"three"
+        with pytest.raises(InputError, match=r"expected at most 4 bytes at .*, there are 5"):
+            read_bytes(place.uri("a"), place.settings, max_bytes=4)
 
     def test_missing_is_said(self, place: Place) -> None:
         with pytest.raises(MissingError, match="found nothing"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from s2s.imputation.reliability import hidden_error, predicted_reliability, proven_trust
+from s2s.imputation.reliability import hidden_error, joined_all, moments_of, predicted_reliability, proven_trust, reliability_of
 from s2s.lattice.measured import Measured
 
 HIDDEN = np.array([[True, False, True, True]])
@@ -82,3 +82,19 @@ def test_trust_is_what_hidden_samples_prove():
 
 def test_trust_is_careful_where_little_is_hidden():
     assert trust_of(0.5, 2.0, num_bins=10) < trust_of(0.5, 2.0, num_bins=2000) < 1
+
+
+def test_moments_of_parts_are_those_of_the_whole():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(3, 40)) + np.repeat([0.0, 5.0], [15, 25])  # regions differ: what is joined must see that
+    truth[2] = 1.5
+    given = truth + rng.normal(size=(3, 40))
+    parts = [moments_of(given[:, bins], truth[:, bins]) for bins in (slice(0, 15), slice(15, 16), slice(16, 40))]
+    whole, one = joined_all([None, *parts]), joined_all([None, parts[0], None])
+    assert whole is not None
+    assert one is parts[0]
+    assert joined_all([None]) is None
+    expected = predicted_reliability(given, truth)
+    np.testing.assert_allclose(reliability_of(whole).pcc, expected.pcc)
+    np.testing.assert_allclose(reliability_of(whole).lower, expected.lower)
+    assert np.isnan(expected.pcc[2])

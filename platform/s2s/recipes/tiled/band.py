@@ -78,7 +78,8 @@ class Bands:
             Its chunks, then its record.
         """
         rows, genes = self.tiling.rows[row], self.tiling.genes[group]
-        name = f"{row:05d}-{group:05d}.json"
+        name, first = f"{row:05d}-{group:05d}.json", (row * len(self.tiling.genes) + group) * len(self.tiling.columns)
+        self.unit.on_progress("tiles", first, self.tiling.num_units)
         for earlier in self.predecessors:
             if (record := self._copied(earlier, name, rows, genes)) is not None:
                 break
