@@ -145,7 +145,9 @@ def check(atlas: Atlas, status: AtlasStatus, undisturbed: dict[str, str]) -> Non
 def sections_in_mlflow(atlas: Atlas) -> list[str]:
     client = connect(atlas.operator).client
     runs = client.search_runs([client.get_experiment_by_name(atlas.name).experiment_id])
-    return sorted(run.data.tags["section"] for run in runs if MLFLOW_PARENT_TAG in run.data.tags)
+    return sorted(
+        run.data.tags["section"] for run in runs if run.data.tags.get("kind") == "atlas run" and MLFLOW_PARENT_TAG in run.data.tags
+    )
 
 
 def test_a_killed_worker_process(atlas: Atlas, undisturbed: dict[str, str]) -> None:

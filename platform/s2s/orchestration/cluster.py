@@ -17,7 +17,7 @@ from s2s.contracts.settings import LOOPBACK_ENV, NO_STACK, Settings
 from s2s.errors import ConfigError, StackError
 
 KNOCK_S = 5.0
-PATIENCE_S = 30.0
+PATIENCE_S = 20.0
 """How long a head may be silent: well below the minute after which Ray ends its drivers."""
 
 LOOPBACK = "127."

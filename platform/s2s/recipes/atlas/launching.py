@@ -74,7 +74,9 @@ def launch_atlas(config: AtlasConfig, settings: Settings, on_progress: Progress,
     # After hours of work an outage of a minute must not cost the account of it.
     status = patiently(lambda: survey_atlas(plan, settings), on_progress, attempts=ATTEMPTS, pause_s=PAUSE_S)
     if not is_pilot:
-        status = status.model_copy(update={"releases": release_tissues(plan, status, settings, run_all)})
+        trained = status  # what is done of the releases is found again
+        releases = patiently(lambda: release_tissues(plan, trained, settings, run_all), on_progress, attempts=ATTEMPTS, pause_s=PAUSE_S)
+        status = status.model_copy(update={"releases": releases})
     files = atlas_files(status)
     patiently(lambda: _store(config.name, files, settings), on_progress, attempts=ATTEMPTS, pause_s=PAUSE_S)
     record_end(plan, status, files, settings)
