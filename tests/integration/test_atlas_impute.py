@@ -36,7 +36,7 @@ OTHER = {**SMALL, "kind": "glands", "id": "synthetic-filled-b", "tissue": "fille
 
 
 def write_job(folder: Path, name: str, *sections: dict) -> Path:
-    atlas = {"kind": "atlas", "version": 1, "name": name, "sections": list(sections), "preset": None, "set": RUN}
+    atlas = {"kind": "atlas", "version": 1, "name": name, "sections": list(sections), "preset": None, "set": RUN, "releases": None}
     atlas |= {"resources": {"cpus": 1, "memory_gb": 0.5}, "tracking": {"experiment": name}, "fleet": {"lease_s": 5}}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(atlas), encoding="utf-8")

@@ -6,19 +6,19 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from s2s.contracts.atlas import AtlasConfig
+from s2s.contracts.atlas import AtlasConfig, AtlasPlan, AtlasRun
 from s2s.contracts.settings import Settings
 from s2s.contracts.synthetic import SyntheticTissue
 from s2s.recipes.atlas.estimate import estimate
-from s2s.recipes.atlas.here import here
 from s2s.recipes.atlas.launching import launch_atlas
 from s2s.recipes.atlas.plan import make_plan
 from s2s.recipes.atlas.status import survey_atlas
+from s2s.recipes.atlas.work import Finished, do_run
 from s2s.recipes.run import silent
 
 PROXY = Path(__file__).parents[1] / "chaos" / "faulty_s3.py"
@@ -63,14 +63,22 @@ def free_pair_of_ports() -> int:
     raise AssertionError("no two free ports beside each other")
 
 
+def in_this_process(plan: AtlasPlan, pending: Sequence[AtlasRun], settings: Settings, finished: Finished) -> None:
+    """Do runs here, where these settings hold: a process of its own would read the environment's."""
+    for run in pending:
+        assert do_run(run, plan.config, settings).state == "done"
+        finished(run)
+
+
 def test_the_estimate_is_near_what_a_real_store_counts(counted: tuple[Settings, Callable[[], Counts]]) -> None:
     settings, counts = counted
     tissue = SyntheticTissue(kind="layers", id="synthetic-counted", tissue="cortex", height=40, width=40, num_genes=24)
-    config = AtlasConfig(name="counted", sections=(tissue,), set={"training": {"max_steps": 2}}, seeds=(0, 1), resources={"cpus": 1})
+    about = {"set": {"training": {"max_steps": 2}}, "resources": {"cpus": 1}, "releases": None}
+    config = AtlasConfig(name="counted", sections=(tissue,), seeds=(0, 1), **about)
     plan = make_plan(config, settings, silent)  # ingests section and photographs, which the estimate takes for granted
     guess = estimate(plan, survey_atlas(plan, settings))
     counts()
-    launched = launch_atlas(config, settings, silent, here(silent))
+    launched = launch_atlas(config, settings, silent, in_this_process)
     made = counts()
     assert launched.status.count("done") == 2
     # Plan, map, pages and the lists of the ledger are written and read once per launch, however many runs it has.

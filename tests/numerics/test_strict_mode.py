@@ -11,7 +11,7 @@ from s2s.errors import TrainingError
 from s2s.lattice.sampling import sampled_positions
 from s2s.recipes.fitting import Fitted, fit
 from s2s.recipes.run import Run
-from s2s.storage.sections import Masks, Section
+from s2s.storage.sections import Masks, Section, Window
 from s2s.streaming.sections import measure, measure_with_truth
 from s2s.tracking.tracker import NullTracker
 
@@ -49,9 +49,12 @@ class PoisonedSection:
     def masks(self) -> Masks:
         return self.section.masks()
 
-    def read(self, genes: slice | Sequence[int]) -> np.ndarray:
-        values = self.section.read(genes)
-        return np.where(sampled_positions(values.shape[1:], 2, self.phase), values, np.float32(np.nan))
+    def read(self, genes: slice | Sequence[int], window: Window | None = None) -> np.ndarray:
+        values = self.section.read(genes, window)
+        sampled = sampled_positions(self.meta.shape, 2, self.phase)
+        if window is not None:
+            sampled = sampled[window.y : window.y + window.height, window.x : window.x + window.width]
+        return np.where(sampled, values, np.float32(np.nan))
 
 
 def poisoned(run: Run) -> Run:
