@@ -82,15 +82,15 @@ def test_a_head_may_be_silent_for_a_while_and_no_longer(monkeypatch):
         watch = HeadWatch(Settings(ray_address=f"127.0.0.1:{port}"))
         assert watch.answers()
     assert not watch.answers()
-    clock.now += 29.9
+    clock.now += 19.9
     assert not watch.answers()
     with socket.create_server(("127.0.0.1", port)):
         assert watch.answers(), "it is back, and its silence is forgotten"
     clock.now += 1
     assert not watch.answers()
-    clock.now += 30
+    clock.now += 20
     assert not watch.is_lost
-    words = rf"expected the Ray head at 127.0.0.1:{port} to answer, it has been silent for 30 s; start the cluster again"
+    words = rf"expected the Ray head at 127.0.0.1:{port} to answer, it has been silent for 20 s; start the cluster again"
     with pytest.raises(StackError, match=words):
         watch.answers()
     assert watch.is_lost
