@@ -1,6 +1,7 @@
 """What it takes to impute a section tile by tile: memory against size, and seams and accuracy against the whole in one piece.
 
-    python tests/benchmarks/tiled_imputation.py memory
+    python tests/benchmarks/tiled_imputation.py memory smallest
+    python tests/benchmarks/tiled_imputation.py memory laptop
     python tests/benchmarks/tiled_imputation.py seams /path/to/breast_xenium_cells.h5ad
 
 Every line of `memory` is a process of its own; the section is made and stored by another. Results stand in
@@ -38,7 +39,12 @@ from s2s.storage.sections import Masks, NewSection, Window, commit_section, open
 from s2s.streaming.sections import measure_with_truth
 from s2s.streaming.survey import Survey, as_measured, read_values, survey_section
 
-SIDES = {"smooth": (128, 192, 384), "krige": (128,)}
+SMALLEST = NetworkConfig(features=2, blocks=1, layers=1, growth=2, cascades=1, has_attention=False, fill="copy")
+LAPTOP = NetworkConfig(features=12, blocks=2, layers=2, growth=12, cascades=3, has_attention=False, fill="krige", symmetries=2)
+NETWORKS = {"smallest": SMALLEST, "laptop": LAPTOP}
+SIDES = {"smallest": (128, 288, 576), "laptop": (128,)}
+"""Of the sections: one unit, 3 x 3 and 6 x 6 units. The smallest network makes many units of the usual size bearable."""
+
 NUM_GENES = 256
 EVERY_GENE = GeneConfig(min_detected=0)
 SIZES = {
@@ -49,11 +55,6 @@ SIZES = {
     "core 24, halo 16, 16 genes": UnitSize(core=24, halo=16, genes=16),
     "whole, 16 genes": UnitSize(core=4096, halo=0, genes=16),
 }
-
-
-def network_of(fill: str) -> NetworkConfig:
-    """The network of preset `laptop`, filled one way or another."""
-    return NetworkConfig(features=12, blocks=2, layers=2, growth=12, cascades=3, has_attention=False, fill=fill)
 
 
 def release_of(config: NetworkConfig) -> tuple[Release, bytes]:
@@ -83,10 +84,10 @@ def store(side: int, uri: str, settings: Settings) -> None:
     commit_section(uri, NewSection(meta=meta, genes=[f"G{gene}" for gene in range(NUM_GENES)], blocks=blocks, masks=masks), settings)
 
 
-def one(fill: str, home: str) -> None:
+def one(network: str, home: str) -> None:
     """In a process of its own: impute, and say what that took."""
     settings = Settings(home=Path(home), is_local=True)
-    release, weights = release_of(network_of(fill))
+    release, weights = release_of(NETWORKS[network])
     section, request = open_section(f"{home}/section", settings), ImputationRequest(model="none", section="", genes=EVERY_GENE)
     before, started = own_peak_memory_bytes(), time.monotonic()
     figures = impute_tiled(
@@ -94,7 +95,7 @@ def one(fill: str, home: str) -> None:
         Destination(folder=f"{home}/out", predecessors=(), settings=settings, on_progress=silent),
     )
     took = {"before_mb": before / 2**20, "peak_mb": own_peak_memory_bytes() / 2**20, "seconds": time.monotonic() - started}
-    say({"fill": fill, "shape": section.meta.shape, **figures, **{name: round(value, 1) for name, value in took.items()}})
+    say({"network": network, "shape": section.meta.shape, **figures, **{name: round(value, 1) for name, value in took.items()}})
 
 
 def say(line: dict[str, object]) -> None:
@@ -108,13 +109,12 @@ def make(side: str, home: str) -> None:
     store(int(side), f"{home}/section", Settings(home=Path(home), is_local=True))
 
 
-def memory() -> None:
+def memory(network: str) -> None:
     """Impute sections of several sizes, each in a fresh process."""
-    for fill, sides in SIDES.items():
-        for side in sides:
-            with tempfile.TemporaryDirectory() as home:
-                subprocess.run([sys.executable, __file__, "make", str(side), home], check=True)
-                subprocess.run([sys.executable, __file__, "one", fill, home], check=True)
+    for side in SIDES[network]:
+        with tempfile.TemporaryDirectory() as home:
+            subprocess.run([sys.executable, __file__, "make", str(side), home], check=True)
+            subprocess.run([sys.executable, __file__, "one", network, home], check=True)
 
 
 def seams(file: str) -> None:
@@ -138,7 +138,7 @@ def seams(file: str) -> None:
 
 def krige_tiles(survey: Survey, tiling: Tiling) -> np.ndarray:
     """Impute a section unit by unit with nothing but kriging, `(gene, y, x)`."""
-    imputer = Imputer(network=CDCIN(network_of("krige"), torch.Generator()), expression_scale=10, trust=0)
+    imputer = Imputer(network=CDCIN(LAPTOP, torch.Generator()), expression_scale=10, trust=0)
     unit = UnitImputer(imputer=imputer, config=ImputationConfig(), num_observed=int(survey.observed.sum()), on_progress=silent)
     imputed = np.zeros((len(survey.chosen), *survey.tissue.shape), np.float32)
     for rows, columns, group in product(tiling.rows, tiling.columns, tiling.genes):
