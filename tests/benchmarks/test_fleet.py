@@ -5,35 +5,17 @@ planned runs slow the fleet down. Rival: the same runs claimed and committed in 
 """
 
 import statistics
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
 from benchmarks import noop
-from s2s.contracts.settings import Settings, load_settings
+from s2s.contracts.settings import Settings
 from s2s.orchestration.fleet import Follower, Tally, run_fleet
 from s2s.recipes.run import ledger_of
-from s2s.stack import local
 
 FEW, MANY, ROUNDS = 1_000, 10_000, 3
-
-
-@pytest.fixture(scope="module")
-def settings() -> Iterator[Settings]:
-    with tempfile.TemporaryDirectory(prefix="s2s-") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("S2S_HOME", folder)
-        try:
-            local.up(Path(folder), lambda what: None)
-            yield load_settings()
-        finally:
-            import ray  # noqa: PLC0415 - it reads its environment when imported
-
-            ray.shutdown()
-            local.down(Path(folder), lambda what: None)
 
 
 class Watch:

@@ -12,9 +12,8 @@ import secrets
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,30 +23,15 @@ import pytest
 from benchmarks import pinned
 from benchmarks.noop import SILENT
 from s2s.contracts.atlas import AtlasConfig, AtlasPlan
-from s2s.contracts.settings import Settings, load_settings
+from s2s.contracts.settings import Settings
 from s2s.contracts.synthetic import SyntheticTissue
 from s2s.orchestration import cluster
 from s2s.orchestration.fleet import run_fleet
 from s2s.recipes.atlas.plan import make_plan
 from s2s.recipes.run import ledger_of, silent
-from s2s.stack import local
 
 Span = dict[str, float]
 ROUNDS, NUM_RUNS, NUM_TRAINED = 3, 8, 3
-
-
-@pytest.fixture(scope="module")
-def settings() -> Iterator[Settings]:
-    with tempfile.TemporaryDirectory(prefix="s2s-") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("S2S_HOME", folder)
-        try:
-            local.up(Path(folder), lambda what: None)
-            yield load_settings()
-        finally:
-            import ray  # noqa: PLC0415 - it reads its environment when imported
-
-            ray.shutdown()
-            local.down(Path(folder), lambda what: None)
 
 
 def plan_of(settings: Settings, num_runs: int, num_workers: int) -> AtlasPlan:

@@ -64,8 +64,7 @@ def print_status(now: "AtlasStatus") -> None:
     from s2s.cli.at_work import rows_at_work
     from s2s.recipes.atlas.status import REMEDIES
 
-    counts = ", ".join(f"{now.count(state)} {state}" for state in ("done", "running", "waiting", "failed") if now.count(state))
-    typer.secho(f"\n{now.name}: {counts or 'no runs'}; {now.cost_usd:.2f} USD", bold=True)
+    typer.secho(f"\n{now.name}: {now.counts or 'no runs'}; {now.cost_usd:.2f} USD", bold=True)
     if rows := rows_at_work([state for state in now.runs if state.state == "running"], time.time()):
         at_work = Table("at work", "host", "for", "doing", box=None, pad_edge=False)
         for row in rows:

@@ -114,6 +114,11 @@ class AtlasRun(Part):
     num_bins: int = Field(ge=1, description="of the section's grid")
     num_genes: int = Field(ge=1)
 
+    @property
+    def num_values(self) -> int:
+        """Bins times genes, which the time that a run takes grows with."""
+        return self.num_bins * self.num_genes
+
 
 class Skipped(Part):
     """A section that the atlas leaves out."""
@@ -260,6 +265,12 @@ class AtlasStatus(Document):
     def count(self, state: State) -> int:
         """Runs in one state."""
         return sum(run.state == state for run in self.runs)
+
+    @property
+    def counts(self) -> str:
+        """Runs by state in words, for instance `3 done, 1 failed`; a state that no run is in is left out."""
+        states: tuple[State, ...] = ("done", "running", "waiting", "failed")
+        return ", ".join(f"{self.count(state)} {state}" for state in states if self.count(state))
 
 
 class Range(Part):

@@ -1,5 +1,6 @@
 """The contract of a tissue release: the JSON that travels beside the weights and says what they may be used for."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -40,6 +41,11 @@ class TrialScore(Part):
         return self.pcc - self.best_classical_pcc
 
 
+def mean_gain(scores: Sequence[TrialScore]) -> float | None:
+    """Mean correlation above the best classical method's; None without scores."""
+    return sum(score.gain for score in scores) / len(scores) if scores else None
+
+
 class Trial(Part):
     """How a release was chosen among the candidates of its tissue, and how it stands beside the champion so far."""
 
@@ -56,7 +62,7 @@ class Trial(Part):
     @property
     def gain(self) -> float | None:
         """Mean correlation above the best classical method's; None without scores."""
-        return sum(score.gain for score in self.scores) / len(self.scores) if self.scores else None
+        return mean_gain(self.scores)
 
 
 class Release(Document):

@@ -176,11 +176,10 @@ class _Fleet:
             time.sleep(EVERY_S)
             return
         tasks = list(self._running)
-        if ray.wait(tasks, num_returns=1, timeout=EVERY_S, fetch_local=False)[0]:
-            tasks, _ = ray.wait(tasks, num_returns=len(tasks), timeout=0, fetch_local=False)
-        else:
-            tasks = []
-        for task in tasks:
+        if not ray.wait(tasks, num_returns=1, timeout=EVERY_S, fetch_local=False)[0]:
+            return
+        ready, _ = ray.wait(tasks, num_returns=len(tasks), timeout=0, fetch_local=False)
+        for task in ready:
             self._take_back(task, self._running.pop(task))
 
     def _wake(self) -> None:

@@ -43,7 +43,7 @@ def share_of(num_runs: int) -> float:
 
 def largest_first(runs: Sequence[AtlasRun]) -> list[AtlasRun]:
     """Put the runs first that tell how much memory the others need at most."""
-    return sorted(runs, key=lambda run: run.num_bins * run.num_genes, reverse=True)
+    return sorted(runs, key=lambda run: run.num_values, reverse=True)
 
 
 @dataclass(slots=True)

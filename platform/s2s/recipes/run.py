@@ -83,7 +83,7 @@ class Run:
             "section": self.section.meta.model_dump(mode="json", include=SECTION_IN_KEY),
             "photographs": self.photographs.meta.model_dump(include={"input_sha256", "side"}) if self.photographs else None,
         }
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        return key_of(what)
 
     def at(self, place: str) -> "Run":
         """The same run with its folder elsewhere below the root."""
@@ -120,6 +120,15 @@ class Run:
         uri = join(self.folder, name)
         write_bytes(uri, data, self.settings)
         return uri
+
+
+def key_of(what: Mapping[str, object]) -> str:
+    """Name a run of any kind by what decides its result: 16 hexadecimal digits, the same for the same, in any order.
+
+    Args:
+        what: JSON.
+    """
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def ledger_of(settings: Settings, holder: str | None = None) -> Ledger:

@@ -10,11 +10,11 @@ from s2s.contracts.document import Part
 from s2s.contracts.settings import Settings
 from s2s.tracking.packaging import Candidate, write_model
 from s2s.tracking.recording import RunTracker
-from s2s.tracking.registration import CHAMPION, GATE_TAG, TRIAL_TAG
+from s2s.tracking.registration import GATE_TAG, TRIAL_TAG
 from s2s.tracking.server import Server, connect
-from s2s.tracking.vendor import MlflowException, ModelVersion, is_missing, vendor_errors
+from s2s.tracking.vendor import ModelVersion, vendor_errors
 
-__all__ = ["Candidate", "ModelSummary", "VersionSummary", "find_champion", "find_trial", "list_models", "register"]
+__all__ = ["Candidate", "ModelSummary", "VersionSummary", "find_trial", "list_models", "register"]
 
 PREFIX = "s2s-"
 PAGE = 1000
@@ -83,22 +83,6 @@ def list_models(settings: Settings) -> list[ModelSummary]:
             token = page.token
             if not token:
                 return [_summary(server, name) for name in sorted(names)]
-
-
-def find_champion(settings: Settings, name: str) -> VersionSummary | None:
-    """Find the champion of a tissue; None where there is none.
-
-    Raises:
-        TrackingError: MLflow is gone.
-    """
-    server = connect(settings)
-    with vendor_errors(server.uri):
-        try:
-            return _version(server.client.get_model_version_by_alias(name, CHAMPION), (CHAMPION,))
-        except MlflowException as error:
-            if is_missing(error):
-                return None
-            raise
 
 
 def find_trial(settings: Settings, name: str, trial_id: str) -> VersionSummary | None:

@@ -1,11 +1,9 @@
 """What is said of runs at work: the oldest first, not too many, in the same words below the bar and in `s2s atlas status`."""
 
 import io
-import logging
 import re
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,16 +25,6 @@ NOW = 1_000_000.0
 def at_work(section: str, *, since: float, note: str = "train 3/60", holder: str = "node-7:4711") -> RunState:
     about = {"key": "0" * 16, "tissue": "breast", "organism": "human", "seed": 0, "state": "running"}
     return RunState(section_id=section, holder=holder, taken_at=NOW - since, note=note, **about)
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """The door configures logging for a process of its own; this one belongs to pytest."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def test_a_line_per_run_the_oldest_first() -> None:

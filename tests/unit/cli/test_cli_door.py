@@ -27,16 +27,6 @@ VERBS = dict(verbs(typer.main.get_command(app)))
 EACH_VERB = pytest.mark.parametrize("words", [pytest.param(words, id=" ".join(words)) for words in VERBS])
 
 
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    """The door configures logging for a process of its own; this one belongs to pytest."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
 @pytest.fixture
 def door_that_meets(monkeypatch: pytest.MonkeyPatch):
     """Say `s2s fail` where the verb `fail` raises what it is given; returns the exit code."""

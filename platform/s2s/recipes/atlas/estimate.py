@@ -50,11 +50,12 @@ def estimate(plan: AtlasPlan, status: AtlasStatus) -> AtlasEstimate:
         Requests and bytes always; hours and money only where at least one run is done, the pilot.
     """
     runs = {run.key: run for run in plan.runs}
-    rates = sorted(state.seconds / _size(runs[state.key]) for state in status.runs if state.state == "done" and state.seconds > 0)
+    rates = sorted(state.seconds / runs[state.key].num_values for state in status.runs if state.state == "done" and state.seconds > 0)
     left = [runs[state.key] for state in status.runs if state.state != "done"]
-    seconds = _range(rates, sum(map(_size, left)))
+    num_values = sum(run.num_values for run in left)
+    seconds = _range(rates, num_values)
     renewals = round((seconds.middle if seconds else 0) * RENEWALS / plan.config.fleet.lease_s)
-    reads = sum(READS_PER_RUN + -(-_size(run) * BYTES_PER_VALUE // CHUNK_BYTES) for run in left) + renewals
+    reads = sum(READS_PER_RUN + -(-run.num_values * BYTES_PER_VALUE // CHUNK_BYTES) for run in left) + renewals
     writes = WRITES_PER_RUN * len(left) + renewals
     photographs = 0 if plan.config.set.get("photographs", "bundled") is None else PHOTOGRAPH_BYTES
     prices = plan.config.prices
@@ -70,7 +71,7 @@ def estimate(plan: AtlasPlan, status: AtlasStatus) -> AtlasEstimate:
         s3_writes=writes,
         s3_reads=reads,
         s3_bytes_written=BYTES_PER_RUN * len(left),
-        s3_bytes_read=photographs * len(left) + PACKED_BYTES_PER_VALUE * sum(map(_size, left)),
+        s3_bytes_read=photographs * len(left) + PACKED_BYTES_PER_VALUE * num_values,
         usd_per_month=BYTES_PER_RUN * len(plan.runs) / 1e9 * prices.gb_month_usd,
         peak_memory_bytes=max((state.peak_memory_bytes for state in status.runs), default=0),
     )
@@ -103,13 +104,9 @@ def memory_advice(peak_bytes: int, wanted: Resources, machine: tuple[int, int]) 
 
 def pilot_runs(plan: AtlasPlan) -> list[AtlasRun]:
     """Choose three runs that tell most about the others: of the smallest, the middle and the largest section."""
-    by_size = sorted(plan.runs, key=_size)
+    by_size = sorted(plan.runs, key=lambda run: run.num_values)
     places = {0, len(by_size) // 2, len(by_size) - 1}
     return [by_size[place] for place in sorted(places)]
-
-
-def _size(run: AtlasRun) -> int:
-    return run.num_bins * run.num_genes
 
 
 def _range(rates: Sequence[float], size: int) -> Range | None:

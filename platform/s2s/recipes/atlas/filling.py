@@ -3,8 +3,6 @@
 Its release is read from a folder, its section imputed tile by tile, the result committed like that of any other run; see `imputing.py`.
 """
 
-import hashlib
-import json
 from dataclasses import asdict
 
 from s2s import __version__
@@ -19,7 +17,7 @@ from s2s.recipes.attempt import Launch, attempt_at
 from s2s.recipes.footprint import own_peak_memory_bytes
 from s2s.recipes.imputing import ImputationRequest
 from s2s.recipes.release_folder import read_release
-from s2s.recipes.run import silent
+from s2s.recipes.run import key_of, silent
 from s2s.recipes.tiled.section import Destination, TiledRequest, impute_tiled
 from s2s.storage.location import join
 from s2s.storage.sections import open_section
@@ -50,7 +48,7 @@ def imputation_key(run: AtlasRun, config: RunConfig, release: Release) -> str:
         "config": config.model_dump(mode="json", include=CONFIG_IN_KEY),
         "unit": asdict(USUAL_SIZE),
     }
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    return key_of(what)
 
 
 def impute(run: AtlasRun, config: AtlasConfig, settings: Settings) -> None:

@@ -4,8 +4,6 @@ What is delivered to a user is what is judged: prediction and intervals as `s2s 
 run again; the training run of the same section scored them on the same bins. The result is the figures of the commit, no file.
 """
 
-import hashlib
-import json
 import time
 
 from s2s import __version__
@@ -22,7 +20,7 @@ from s2s.recipes.footprint import own_peak_memory_bytes
 from s2s.recipes.imputing import check_values
 from s2s.recipes.release import open_imputer, release_in_key
 from s2s.recipes.release_folder import read_release
-from s2s.recipes.run import silent
+from s2s.recipes.run import key_of, silent
 from s2s.storage.location import join
 from s2s.storage.sections import open_section
 from s2s.streaming.sections import measure_with_truth
@@ -47,8 +45,7 @@ def judging_run(release: Release, folder: str, section: AtlasRun, config: AtlasC
         "data": section.data_sha256,
         **{name: getattr(asked, name).model_dump(mode="json") for name in ("sampling", "genes", "imputation")},
     }
-    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-    return section.model_copy(update={"key": key, "stage": "judge", "release": folder})
+    return section.model_copy(update={"key": key_of(what), "stage": "judge", "release": folder})
 
 
 def judge(run: AtlasRun, config: AtlasConfig, settings: Settings) -> None:

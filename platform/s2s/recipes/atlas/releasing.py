@@ -12,15 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from s2s.contracts.atlas import AtlasPlan, AtlasRun, AtlasStatus, ReleaseRules, TissueRelease
-from s2s.contracts.ledger import RunCommit
-from s2s.contracts.release import Release, Trial, release_name
+from s2s.contracts.release import Release, Trial, mean_gain, release_name
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError, MissingError, TrackingError
 from s2s.evaluation.release_card import release_card
 from s2s.recipes.atlas.judging import judging_run
 from s2s.recipes.atlas.records import below_atlas
 from s2s.recipes.atlas.status import store_release_of_tissue, survey_atlas
-from s2s.recipes.atlas.trials import Casting, cast, mean_gain, scores_of, trial_id
+from s2s.recipes.atlas.trials import Casting, Figures, cast, scores_of, trial_id
 from s2s.recipes.atlas.work import RunAll
 from s2s.recipes.recording import SERVED_MODEL
 from s2s.recipes.release_folder import read_release, store_release
@@ -28,8 +27,8 @@ from s2s.recipes.run import ledger_of
 from s2s.storage.commits import now_utc
 from s2s.storage.location import join
 from s2s.tracking.finished import FinishedRun, spool_finished_run
-from s2s.tracking.registry import Candidate, find_champion, find_trial
-from s2s.tracking.releases import load_release
+from s2s.tracking.registry import Candidate, find_trial
+from s2s.tracking.releases import load_release, resolve_alias
 from s2s.tracking.replay import replay
 
 logger = logging.getLogger(__name__)
@@ -43,9 +42,9 @@ class _Entry:
     folder: str
     runs: Mapping[str, AtlasRun]
 
-    def said(self, commits: Mapping[str, RunCommit]) -> dict[str, RunCommit]:
+    def said(self, judged: Mapping[str, Figures]) -> dict[str, Figures]:
         """Section -> what its judge said."""
-        return {section: commits[run.key] for section, run in self.runs.items() if run.key in commits}
+        return {section: judged[run.key] for section, run in self.runs.items() if run.key in judged}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +86,10 @@ def release_tissues(plan: AtlasPlan, status: AtlasStatus, settings: Settings, ru
         return tuple(made.values())
     try:
         trials = list(_open_trials(plan, status, plan.config.releases, settings))
-        commits, still_open = _judged(plan, [run for trial in trials for run in trial.runs], settings, run_all)
+        judged, still_open = _judged(plan, [run for trial in trials for run in trial.runs], settings, run_all)
         for trial in trials:
             if still_open.isdisjoint(run.key for run in trial.runs):
-                made[trial.model] = _conclude(trial, commits, plan, settings)
+                made[trial.model] = _conclude(trial, judged, plan, settings)
                 store_release_of_tissue(plan.config.name, made[trial.model], settings)
     except TrackingError as error:
         logger.warning("releases of atlas %s wait for the next `s2s atlas run`: %s", plan.config.name, error)
@@ -127,11 +126,12 @@ def _entries(casting: Casting, plan: AtlasPlan, settings: Settings) -> Iterator[
 
 
 def _champion(model: str, casting: Casting, plan: AtlasPlan, settings: Settings) -> _Entry | None:
-    found = find_champion(settings, model)
-    if found is None:
+    try:
+        uri = resolve_alias(f"models:/{model}@champion", settings)
+    except MissingError:  # the tissue has none yet
         return None
     try:
-        release, weights = load_release(f"models:/{model}/{found.version}", settings)
+        release, weights = load_release(uri, settings)
     except (MissingError, InputError) as error:  # the gate says so on the new version
         logger.warning("the champion of %s cannot be judged: %s", model, error)
         return None
@@ -145,22 +145,22 @@ def _entry(release: Release, folder: str, casting: Casting, plan: AtlasPlan) -> 
     )
 
 
-def _judged(plan: AtlasPlan, runs: Sequence[AtlasRun], settings: Settings, run_all: RunAll) -> tuple[dict[str, RunCommit], set[str]]:
+def _judged(plan: AtlasPlan, runs: Sequence[AtlasRun], settings: Settings, run_all: RunAll) -> tuple[dict[str, Figures], set[str]]:
     """What the judges said, and whom nobody has heard yet: the budget is spent, or another launch is at it."""
     distinct = {run.key: run for run in runs}
-    commits = ledger_of(settings).read_commits(list(distinct))
-    pending = tuple(run for key, run in distinct.items() if key not in commits)
+    judged: dict[str, Figures] = {key: commit.figures for key, commit in ledger_of(settings).read_commits(list(distinct)).items()}
+    pending = tuple(run for key, run in distinct.items() if key not in judged)
     if not pending:
-        return commits, set()
+        return judged, set()
     run_all(plan, pending, settings, lambda run: None)
     states = survey_atlas(plan.model_copy(update={"runs": pending}), settings).runs
-    commits |= ledger_of(settings).read_commits([state.key for state in states if state.state == "done"])
-    return commits, {state.key for state in states if state.state in ("waiting", "running")}
+    judged |= {state.key: state.figures for state in states if state.state == "done"}
+    return judged, {state.key for state in states if state.state in ("waiting", "running")}
 
 
-def _conclude(trial: _Trial, commits: Mapping[str, RunCommit], plan: AtlasPlan, settings: Settings) -> TissueRelease:
-    champions = trial.champion.said(commits) if trial.champion else {}
-    scores = {entry.release.run_key: scores_of(entry.release, trial.casting, entry.said(commits), champions) for entry in trial.entries}
+def _conclude(trial: _Trial, judged: Mapping[str, Figures], plan: AtlasPlan, settings: Settings) -> TissueRelease:
+    champions = trial.champion.said(judged) if trial.champion else {}
+    scores = {entry.release.run_key: scores_of(entry.release, trial.casting, entry.said(judged), champions) for entry in trial.entries}
     gains = {key: gain for key, rows in scores.items() if (gain := mean_gain(rows)) is not None}
     best = max(trial.entries, key=lambda entry: gains.get(entry.release.run_key, float("-inf")))
     account = Trial(

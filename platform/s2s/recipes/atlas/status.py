@@ -193,9 +193,8 @@ def pardon_runs(plan: AtlasPlan, settings: Settings, causes: Sequence[Cause]) ->
 
 def atlas_files(status: AtlasStatus) -> dict[str, bytes]:
     """Draw the completeness map, as figure and page, beside the status itself."""
-    counts = ", ".join(f"{status.count(state)} {state}" for state in ("done", "running", "waiting", "failed") if status.count(state))
     return {
-        "map.png": completeness_figure(completeness(status), title=f"{status.name}: {counts}"),
+        "map.png": completeness_figure(completeness(status), title=f"{status.name}: {status.counts}"),
         "map.html": completeness_html(status).encode(),
         "status.json": status.model_dump_json(indent=2).encode(),
     }

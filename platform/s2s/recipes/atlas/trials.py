@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from s2s.contracts.atlas import AtlasRun, ReleaseRules, RunState
-from s2s.contracts.ledger import RunCommit
 from s2s.contracts.release import Release, TrialScore
+
+Figures = Mapping[str, float]
+"""Main results of a run, by name."""
 
 Basis = Literal["other donors", "other sections", "own section"]
 
@@ -25,7 +27,7 @@ class Done:
     """A finished training run and what it scored on its own section, empty where nothing was held out."""
 
     run: AtlasRun
-    figures: Mapping[str, float]
+    figures: Figures
 
     @property
     def gain(self) -> float | None:
@@ -63,7 +65,7 @@ def cast(runs: Sequence[AtlasRun], states: Mapping[str, RunState], rules: Releas
         rules: How many of each.
     """
     done = [Done(run=run, figures=states[run.key].figures) for run in runs if states[run.key].state == "done"]
-    ranked = sorted(done, key=lambda item: (item.gain is None, -(item.gain or 0.0), -item.run.num_bins * item.run.num_genes, item.run.key))
+    ranked = sorted(done, key=lambda item: (item.gain is None, -(item.gain or 0.0), -item.run.num_values, item.run.key))
     basis = _basis([item.run for item in done if item.gain is not None])
     judges = () if basis == "own section" else tuple(_spread(done, rules.judges))
     return Casting(candidates=tuple(ranked[: rules.candidates]), judges=judges, basis=basis, num_runs=len(done))
@@ -78,14 +80,14 @@ def trial_id(atlas: str, casting: Casting) -> str:
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
 
 
-def scores_of(release: Release, casting: Casting, commits: Mapping[str, RunCommit], champion: Mapping[str, RunCommit]) -> list[TrialScore]:
+def scores_of(release: Release, casting: Casting, said: Mapping[str, Figures], of_champion: Mapping[str, Figures]) -> list[TrialScore]:
     """Gather what judges said of a release.
 
     Args:
         release: A candidate.
         casting: Of the tissue.
-        commits: What each judge said of it, by section.
-        champion: The same of the champion so far.
+        said: What each judge said of it, by section.
+        of_champion: The same of the champion so far.
 
     Returns:
         One score per judge that has spoken; its own held-out bins where nobody may judge it.
@@ -95,16 +97,11 @@ def scores_of(release: Release, casting: Casting, commits: Mapping[str, RunCommi
             _score(item, item.figures, None) for item in casting.candidates if item.run.key == release.run_key and item.gain is not None
         ]
     judges = casting.judges_of(release.data_sha256, release.donor)
-    spoken = [judge for judge in judges if judge.run.section in commits]
-    return [_score(judge, commits[judge.run.section].figures, champion.get(judge.run.section)) for judge in spoken]
+    spoken = [judge for judge in judges if judge.run.section in said]
+    return [_score(judge, said[judge.run.section], of_champion.get(judge.run.section)) for judge in spoken]
 
 
-def mean_gain(scores: Sequence[TrialScore]) -> float | None:
-    """Mean correlation above the best classical method's; None without scores."""
-    return sum(score.gain for score in scores) / len(scores) if scores else None
-
-
-def _score(judge: Done, figures: Mapping[str, float], champion: RunCommit | None) -> TrialScore:
+def _score(judge: Done, figures: Figures, champion: Figures | None) -> TrialScore:
     return TrialScore(
         section_id=judge.run.section_id,
         data_sha256=judge.run.data_sha256,
@@ -112,7 +109,7 @@ def _score(judge: Done, figures: Mapping[str, float], champion: RunCommit | None
         rmse=figures["rmse"],
         coverage_90=figures.get("coverage_90"),
         best_classical_pcc=judge.figures["best_classical_pcc"],
-        champion_pcc=champion.figures["pcc"] if champion else None,
+        champion_pcc=champion["pcc"] if champion else None,
     )
 
 

@@ -4,8 +4,6 @@ Decision: everything that can be known to be wrong is found here (a method that 
 or has no genes), at the price of one reading of each section that still has work to do.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -18,7 +16,7 @@ from s2s.errors import InputError
 from s2s.evaluation.baselines import baseline_named
 from s2s.recipes.benchmark.fingerprint import code_fingerprint
 from s2s.recipes.methods import is_trained
-from s2s.recipes.run import SECTION_IN_KEY, Progress, Run, silent
+from s2s.recipes.run import SECTION_IN_KEY, Progress, Run, key_of, silent
 from s2s.recipes.sources import open_run, open_source
 from s2s.storage.sections import Section
 from s2s.streaming.sections import measure
@@ -52,7 +50,7 @@ class Plan:
             "reference": self.config.reference_label,
             "bootstrap": self.config.bootstrap.model_dump(),
         }
-        return _digest(what)
+        return key_of(what)
 
 
 def make_plan(config: BenchmarkConfig, settings: Settings, on_progress: Progress) -> Plan:
@@ -127,7 +125,7 @@ def _cells(
         run = replace(run, config=resolved) if run else open_run(resolved, settings, silent)
         yield cell.model_copy(
             update={
-                "key": _digest({"code": code_fingerprint(is_network=True), "run": run.key}),
+                "key": key_of({"code": code_fingerprint(is_network=True), "run": run.key}),
                 "network": resolved,
                 "resources": resolved.resources,
             }
@@ -143,8 +141,4 @@ def _baseline_key(section: Section, wanted: BenchmarkSection, name: str, phase: 
         "seed": seed,
         "section": section.meta.model_dump(mode="json", include=SECTION_IN_KEY),
     }
-    return _digest(what)
-
-
-def _digest(what: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    return key_of(what)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from s2s.contracts.atlas import AtlasRun, ReleaseRules, RunState
-from s2s.contracts.ledger import RunCommit
-from s2s.recipes.atlas.trials import Casting, cast, mean_gain, scores_of, trial_id
+from s2s.contracts.release import mean_gain
+from s2s.recipes.atlas.trials import Casting, cast, scores_of, trial_id
 
 RULES = ReleaseRules()
 
@@ -30,10 +30,8 @@ def casting_of(*pairs: tuple[AtlasRun, float | None], rules: ReleaseRules = RULE
     return cast([one for one, _ in pairs], {one.key: state(one, gain) for one, gain in pairs}, rules)
 
 
-def commit(pcc: float) -> RunCommit:
-    figures = {"pcc": pcc, "rmse": 0.5, "mae": 0.4, "coverage_90": 0.91}
-    attempt = "attempt-000001-" + "0" * 32
-    return RunCommit(key="0" * 16, token=1, attempt=attempt, holder="here", at=1, seconds=1, figures=figures)
+def said(pcc: float) -> dict[str, float]:
+    return {"pcc": pcc, "rmse": 0.5, "mae": 0.4, "coverage_90": 0.91}
 
 
 def test_candidates_are_the_best_by_gain_over_classical_and_failed_runs_do_not_stand() -> None:
@@ -91,13 +89,13 @@ def test_the_choice_is_the_same_on_every_machine_and_another_when_a_run_is_added
 def test_scores_are_gains_on_the_same_bins(make_release) -> None:
     casting = casting_of((run("a", donor="A"), 0.0), (run("b", donor="B"), 0.0), (run("c", donor="C"), 0.0))
     release = make_release(data_sha256="a", donor="A")
-    commits = {"s3://x/b": commit(0.35), "s3://x/c": commit(0.27)}
-    rows = scores_of(release, casting, commits, {"s3://x/b": commit(0.4)})
+    judged = {"s3://x/b": said(0.35), "s3://x/c": said(0.27)}
+    rows = scores_of(release, casting, judged, {"s3://x/b": said(0.4)})
     assert {row.section_id: row.champion_pcc for row in rows} == {"b": 0.4, "c": None}
     assert {row.coverage_90 for row in rows} == {0.91}
     assert mean_gain(rows) == pytest.approx(0.01)
     # A judge that failed is missed by the mean, not counted as zero.
-    assert mean_gain(scores_of(release, casting, {"s3://x/b": commit(0.35)}, {})) == pytest.approx(0.05)
+    assert mean_gain(scores_of(release, casting, {"s3://x/b": said(0.35)}, {})) == pytest.approx(0.05)
     assert mean_gain(scores_of(release, casting, {}, {})) is None
 
 
