@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from threadpoolctl import threadpool_limits
+
 from s2s.contracts.atlas import AtlasConfig, AtlasRun, RunOutcome
 from s2s.contracts.settings import Settings
 from s2s.recipes.atlas.work import do_run
@@ -18,7 +20,7 @@ LOG = "worked.jsonl"
 
 def do_pinned(run: AtlasRun, config: AtlasConfig, settings: Settings) -> RunOutcome:
     """Do a run on a core that no other run has, and write down when."""
-    with core_of_its_own(settings.home) as core:
+    with core_of_its_own(settings.home) as core, threadpool_limits(1):  # two threads of OpenBLAS on one core wait for each other
         started, cpu_s = time.time(), time.process_time()
         outcome = do_run(run, config, settings)
         line = json.dumps({"core": core, "from": started, "to": time.time(), "cpu_s": time.process_time() - cpu_s})

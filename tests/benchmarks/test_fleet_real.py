@@ -137,3 +137,4 @@ def test_workers_and_loops(benchmark, settings: Settings, tmp_path: Path) -> Non
     benchmark.pedantic(measure, rounds=1, iterations=1)
     benchmark.extra_info |= {name: round(statistics.median(each[name] for each in rounds), 4) for name in rounds[0]}
     benchmark.extra_info["s2s train, s per run"] = round(train_one_by_one(settings, tmp_path), 1)
+    print(json.dumps(benchmark.extra_info))  # noqa: T201

@@ -76,23 +76,24 @@ def test_every_tissue_is_released_once_by_its_best_run_on_sections_it_has_not_se
     assert versions(settings, MODEL) == {"1": ["challenger", "champion"]}
 
 
-def test_a_release_takes_the_place_of_a_champion_only_where_it_is_better_on_sections_new_to_both(door, tmp_path: Path) -> None:
-    settings = Settings(home=load_settings().home, is_local=True)
-    assert door("atlas", "run", write_job(tmp_path, "poor", sections=SECTIONS[:3]), "--local", "--out", tmp_path / "out").code == 0
+def test_a_release_takes_the_place_of_a_champion_only_where_it_is_better_on_sections_new_to_both(ray_door, tmp_path: Path) -> None:
+    settings, model = load_settings(), "s2s-synthetic-papilla"
+    sections = [{**section, "id": f"{section['id']}-papilla", "tissue": "papilla"} for section in SECTIONS[:3]]
+    assert ray_door("atlas", "run", write_job(tmp_path, "poor", sections=sections), "--out", tmp_path / "out").code == 0
     # The same tissue by kriging, which a network of twenty steps cannot match.
     kriged = {**RUN, "network": {**NETWORK, "fill": "krige"}, "training": {**TRAINING, "weights": {"sparser_to_sparse": 0}}}
-    good = door("atlas", "run", write_job(tmp_path, "good", set=kriged, sections=SECTIONS[:3]), "--local", "--out", tmp_path / "out")
+    good = ray_door("atlas", "run", write_job(tmp_path, "good", set=kriged, sections=sections), "--out", tmp_path / "out")
     assert good.code == 0, good.err
-    better = releases("good", settings)[MODEL]
+    better = releases("good", settings)[model]
     assert better.is_champion
     assert "new to both" in better.gate
     assert any(score.champion_pcc is not None for score in better.trial.scores)
-    assert versions(settings, MODEL) == {"1": ["previous"], "2": ["challenger", "champion"]}
+    assert versions(settings, model) == {"1": ["previous"], "2": ["challenger", "champion"]}
 
     # What a person decides stays, however often the atlas is run again.
-    assert door("models", "rollback", MODEL, "--local").code == 0
-    assert door("atlas", "run", tmp_path / "good.yaml", "--local", "--out", tmp_path / "out").code == 0
-    assert versions(settings, MODEL) == {"1": ["champion"], "2": ["challenger", "previous"]}
+    assert ray_door("models", "rollback", model).code == 0
+    assert ray_door("atlas", "run", tmp_path / "good.yaml", "--out", tmp_path / "out").code == 0
+    assert versions(settings, model) == {"1": ["champion"], "2": ["challenger", "previous"]}
 
 
 def test_without_a_registry_the_atlas_is_done_and_its_releases_wait(ray_door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,13 +194,14 @@ class _Fleet:
             return
         slots = max(1, room_for(self._packer.resources))
         ahead = 1 if self._packer.is_measuring else self._config.fleet.ahead  # what waits in Ray's queue asks for a whole GPU
-        while self._waiting and len(self._running) < slots * ahead:
-            jobs = list(self._next_bundle(slots))
+        window = slots * ahead
+        while self._waiting and len(self._running) < window:
+            jobs = list(self._next_bundle(window))
             self._running[self._submit(jobs)] = jobs
 
-    def _next_bundle(self, slots: int) -> Iterator[_Job]:
-        # At the end the last runs are spread over the slots, not bundled into one of them.
-        size = min(self._pace.bundle_size, max(1, len(self._waiting) // slots))
+    def _next_bundle(self, window: int) -> Iterator[_Job]:
+        # At the end the last runs are spread over the window, not bundled: Ray does not promise to start tasks in their order.
+        size = min(self._pace.bundle_size, max(1, len(self._waiting) // window))
         first = self._waiting.popleft()
         yield first
         while size > 1 and first.factor == 1 and self._waiting and self._waiting[0].factor == 1:

@@ -153,7 +153,9 @@ def _ray(settings: Settings) -> Check:
     if settings.ray_address is None:
         return Check(name="Ray", state="warn", detail="no head set", advice="s2s stack up, or set S2S_RAY_ADDRESS, or use --local")
     if not accepts(settings.ray_address):
-        return Check(name="Ray", state="fail", detail=f"nothing answers at {settings.ray_address}", advice="s2s stack status")
+        is_ours = settings.ray_address.startswith("127.")
+        advice = "s2s stack status" if is_ours else "check S2S_RAY_ADDRESS, that its head is up, and the network between"
+        return Check(name="Ray", state="fail", detail=f"nothing answers at {settings.ray_address}", advice=advice)
     return Check(name="Ray", state="ok", detail=settings.ray_address)
 
 

@@ -22,7 +22,7 @@ from zarr.errors import ZarrUserWarning
 from zarr.storage import WrapperStore
 
 from s2s.contracts.settings import Settings
-from s2s.errors import InputError, MissingError
+from s2s.errors import InputError, MissingError, S2SError
 from s2s.storage.faults import translated
 from s2s.storage.location import open_store
 
@@ -187,7 +187,7 @@ class ArrayReader:
             selection: Per axis a slice or indices in any order; axes left out are read whole.
 
         Raises:
-            InputError: no such array.
+            InputError: no such array, or a chunk of it is damaged.
             MissingError: the group was replaced or deleted since it was opened.
             StorageError: the store refused, broke off or does not answer.
         """
@@ -195,9 +195,15 @@ class ArrayReader:
             array = self._group.get(name)
             if not isinstance(array, zarr.Array):
                 raise InputError(f"expected an array {name!r} in {self.uri}, found none; was it written by a newer s2s?")
-            if all(isinstance(part, slice) for part in selection):
-                return np.asarray(array[selection or ...])
-            return np.asarray(array.oindex[selection])
+            is_sliced = all(isinstance(part, slice) for part in selection)
+            try:
+                return np.asarray(array[selection or ...] if is_sliced else array.oindex[selection])
+            except S2SError:
+                raise
+            except (RuntimeError, ValueError) as error:  # what codecs raise
+                raise InputError(
+                    f"expected whole chunks of {name!r} in {self.uri}, found a damaged one ({error}); restore the object, or ingest again"
+                ) from error
 
     @cached_property
     def _group(self) -> zarr.Group:

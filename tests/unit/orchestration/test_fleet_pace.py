@@ -1,4 +1,4 @@
-"""How many runs make a bundle: learnt from how long they take, and spread over the slots at the end."""
+"""How many runs make a bundle: learnt from how long they take, and spread over the window at the end."""
 
 import pytest
 
@@ -58,10 +58,10 @@ def fleet_of(num_runs: int, *seconds: float) -> _Fleet:
     return fleet
 
 
-def bundle_sizes(fleet: _Fleet, slots: int) -> list[int]:
+def bundle_sizes(fleet: _Fleet, window: int) -> list[int]:
     sizes = []
     while fleet._waiting:
-        sizes.append(len(list(fleet._next_bundle(slots))))
+        sizes.append(len(list(fleet._next_bundle(window))))
     return sizes
 
 
@@ -69,13 +69,13 @@ def bundle_sizes(fleet: _Fleet, slots: int) -> list[int]:
     ("num_runs", "seconds", "sizes"),
     [
         pytest.param(3, (), [1, 1, 1], id="until-something-is-known"),
-        # Six make a minute: 20 // 2, 14 // 2 and so on are more, until 8 // 2 = 4, 4 // 2 = 2, 2 // 2 = 1.
-        pytest.param(20, (10.0,), [6, 6, 4, 2, 1, 1], id="spread-at-the-end"),
+        # Six make a minute; of what is left no bundle takes more than a quarter: 32 // 4, 26 // 4, then 20 // 4 = 5, 15 // 4 = 3 and so on.
+        pytest.param(32, (10.0,), [6, 6, 5, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1], id="spread-at-the-end"),
         pytest.param(1, (10.0,), [1], id="the-last-one"),
     ],
 )
 def test_bundles_shrink_towards_the_end(num_runs: int, seconds: tuple[float, ...], sizes: list[int]) -> None:
-    assert bundle_sizes(fleet_of(num_runs, *seconds), 2) == sizes
+    assert bundle_sizes(fleet_of(num_runs, *seconds), 4) == sizes
 
 
 def test_a_run_that_asks_for_more_runs_alone() -> None:

@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,3 +71,25 @@ def test_an_array_that_is_not_there_is_said() -> None:
     np.testing.assert_array_equal(reader.read("mask"), np.ones((2, 2), np.bool_))
     with pytest.raises(InputError, match="expected an array 'counts'"):
         reader.read("counts")
+
+
+def garbled(data: bytes) -> bytes:
+    return bytes(byte ^ 0xFF for byte in data)
+
+
+def cut_off(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize("spoil", [garbled, cut_off])
+def test_a_damaged_chunk_is_the_users_to_mend(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    uri, planes = str(tmp_path / "a"), np.arange(200, dtype=np.uint16).reshape(2, 10, 10)
+    writer = ArrayWriter(uri, Settings())
+    writer.write_planes("counts", planes.dtype, {"gene": 2, "y": 10, "x": 10}, [planes])
+    writer.finish({"kind": "test"})
+    reader = ArrayReader(uri, uri, Settings())
+    np.testing.assert_array_equal(reader.read("counts"), planes)
+    (chunk,) = (path for path in (tmp_path / "a" / "counts" / "c").rglob("*") if path.is_file())
+    chunk.write_bytes(spoil(chunk.read_bytes()))
+    with pytest.raises(InputError, match=r"expected whole chunks of 'counts' in .*, found a damaged one .*; restore the object"):
+        reader.read("counts", slice(0, 1))
