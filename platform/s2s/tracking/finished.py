@@ -11,10 +11,10 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from s2s.contracts.settings import Settings
-from s2s.errors import InputError
+from s2s.errors import ExistsError, InputError
 from s2s.tracking.packaging import Candidate, write_model
 from s2s.tracking.records import RECORD, ArtifactRecord, CloseRecord, MetricsRecord, ModelRecord, ParamsRecord, Record, SpoolHeader
-from s2s.tracking.spool import create_spool, is_waiting, now_ms
+from s2s.tracking.spool import create_spool, now_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +57,11 @@ def spool_finished_run(settings: Settings, experiment: str, run: FinishedRun) ->
         `$S2S_HOME/spool/<id>/`, unless it waits there already.
     """
     told = _read(run)
-    if is_waiting(settings.home, run.id):
-        return
     header = SpoolHeader(id=run.id, experiment=experiment, run_name=run.name, tags=dict(run.tags), is_local=settings.is_local)
-    spool = create_spool(settings.home, header)
+    try:
+        spool = create_spool(settings.home, header)
+    except ExistsError:
+        return
     try:
         if run.params:
             spool.append(ParamsRecord(values=dict(run.params)))

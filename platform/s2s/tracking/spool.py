@@ -11,6 +11,7 @@ the price is that a home folder on a network file system needs one that supports
 survive a killed process, not a power cut.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -20,10 +21,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
+from uuid import uuid4
 
 from pydantic import ValidationError
 
-from s2s.errors import InputError
+from s2s.errors import ExistsError, InputError
 from s2s.tracking.records import RECORD, CloseRecord, Record, SpoolHeader, SpoolState
 
 HEADER, RECORDS, STATE, LOCK, FILES = "header.json", "records.jsonl", "state.json", "lock", "files"
@@ -136,34 +138,41 @@ class Spool:
         self._lock.close()
 
 
-def is_waiting(home: Path, spool_id: str) -> bool:
-    """Whether the spool of a run is there, live or left over."""
-    return (home / "spool" / spool_id).is_dir()
-
-
 def create_spool(home: Path, header: SpoolHeader) -> Spool:
     """Make and own the spool of a run.
+
+    Raises:
+        ExistsError: there is one already: another process was first, or a server lacks its records still.
 
     Writes:
         `<home>/spool/<id>/`, visible to replay only once it is locked.
     """
     root = home / "spool"
-    new = root / (NEW + header.id)
+    new, folder = root / (NEW + uuid4().hex), root / header.id
     (new / FILES).mkdir(parents=True)
     (new / HEADER).write_text(header.model_dump_json(), encoding="utf-8")
     (new / RECORDS).touch()
     lock = _lock((new / LOCK).open("xb"), wait=False)
     assert lock is not None, "a new folder cannot be locked by another"
-    folder = root / header.id
-    new.rename(folder)
+    try:
+        new.rename(folder)
+    except OSError as error:
+        lock.close()
+        shutil.rmtree(new)
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        raise ExistsError(f"expected no records of run {header.run_name} in {folder}, found some") from None
     return Spool(folder, header, lock)
 
 
 def left_over(home: Path) -> list[Path]:
     """List the folders of runs whose records some server may lack, oldest last word first."""
-    root = home / "spool"
-    folders = [path for path in root.iterdir() if len(path.name) == 32 and (path / RECORDS).exists()] if root.is_dir() else []
-    return sorted(folders, key=lambda path: (path / RECORDS).stat().st_mtime)
+    root, found = home / "spool", []
+    for path in root.iterdir() if root.is_dir() else ():
+        if len(path.name) == 32:
+            with suppress(FileNotFoundError):  # another process has just sent and deleted it
+                found.append(((path / RECORDS).stat().st_mtime, path))
+    return [path for _, path in sorted(found)]
 
 
 def claim_spool(folder: Path) -> Spool | None:

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from s2s.errors import InputError
+from s2s.errors import ExistsError, InputError
 from s2s.tracking.records import CloseRecord, ParamsRecord, SpoolHeader, SpoolState
 from s2s.tracking.spool import Spool, claim_spool, create_spool, left_over
 
@@ -52,6 +54,23 @@ def test_a_line_that_is_being_written_is_not_read_and_is_cut_when_claimed(tmp_pa
     claimed.append(SECOND)
     assert [record for record, _ in claimed.read(0)] == [FIRST, SECOND]
     claimed.release()
+
+
+def test_of_many_who_make_the_same_spool_one_does(tmp_path: Path) -> None:
+    header, start = SpoolHeader(experiment="e", run_name="run", tags={}, is_local=False), threading.Barrier(8)
+
+    def make_same(_: int) -> Spool | None:
+        start.wait()
+        try:
+            return create_spool(tmp_path, header)
+        except ExistsError:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        (spool,) = filter(None, pool.map(make_same, range(8)))
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == [header.id]
+    assert claim_spool(spool.folder) is None
+    spool.release()
 
 
 def test_one_owner_at_a_time(tmp_path: Path) -> None:
