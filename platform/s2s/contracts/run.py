@@ -203,6 +203,7 @@ class RunConfig(Document):
     resources: Resources = Resources()
     tracking: TrackingConfig = TrackingConfig()
     seed: int = Field(0, ge=0, lt=2**31, description="same seed on a CPU, same bits")
+    profile: bool = Field(False, description="also write profile.md, where the time went, and a trace of some steps")
 
     @model_validator(mode="after")
     def _something_is_learnt(self) -> "RunConfig":
