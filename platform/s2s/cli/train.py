@@ -16,7 +16,15 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder for report, tabl
 Again = Annotated[bool, typer.Option("--again", help="Forget the checkpoint and report of this very run, and train anew.")]
 
 
-def train(job: Job, set_: Set = None, local: Local = False, json_: Json = False, out: Out = None, again: Again = False) -> None:
+Profile = Annotated[
+    bool, typer.Option("--profile", help="Also write where the time went (profile.md) and a trace of some steps; registers no model.")
+]
+PROFILED = ("profile=true", "tracking.register_model=false")
+
+
+def train(
+    job: Job, set_: Set = None, local: Local = False, json_: Json = False, out: Out = None, again: Again = False, profile: Profile = False
+) -> None:
     """Train on one section, impute it, score it, register the model.
 
     Runs as a Ray task with the resources of the YAML (`s2s stack up` starts a local cluster), or in this process with
@@ -27,7 +35,8 @@ def train(job: Job, set_: Set = None, local: Local = False, json_: Json = False,
     from s2s.contracts.loading import load_run_config
     from s2s.contracts.settings import load_settings
 
-    config, settings = load_run_config(job, set_ or ()), load_settings(is_local=local or None)
+    wanted = (*(set_ or ()), *(PROFILED if profile else ()))
+    config, settings = load_run_config(job, wanted), load_settings(is_local=local or None)
     with progress_bar(is_quiet=json_) as report_progress:
         report = _run(config, settings, report_progress, again)
     folder = out or Path("out") / config.name
@@ -65,6 +74,8 @@ def describe(report: "RunReport", folder: Path, settings: "Settings") -> None:
     elif report.mlflow_run_id:
         typer.echo(f"MLflow   {settings.mlflow_uri}/#/runs/{report.mlflow_run_id}")
     typer.echo(f"results  {folder}/ (section.png, scores.md, report.json)")
+    if report.config.profile:
+        typer.echo(f"profile  {folder}/profile.md")
 
 
 def _trusted(trust: float) -> str:

@@ -144,6 +144,11 @@ class TrainingConfig(Part):
     validate_every: int = Field(100, ge=1, description="steps between validations")
     patience: int | None = Field(None, ge=1, description="validations without improvement before stopping")
     checkpoint_every_s: float = Field(60.0, gt=0, description="seconds between checkpoints")
+    pass_bins: int | None = Field(
+        None,
+        ge=64,
+        description="bins that go through the network at once, on which memory depends; null: as many as keep the processor busy",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the processor multiplies it natively"
     )
@@ -198,6 +203,7 @@ class RunConfig(Document):
     resources: Resources = Resources()
     tracking: TrackingConfig = TrackingConfig()
     seed: int = Field(0, ge=0, lt=2**31, description="same seed on a CPU, same bits")
+    profile: bool = Field(False, description="also write profile.md, where the time went, and a trace of some steps")
 
     @model_validator(mode="after")
     def _something_is_learnt(self) -> "RunConfig":

@@ -1,7 +1,7 @@
 """The seam between streaming and training: what one optimiser step sees."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -21,6 +21,7 @@ class TermBatch:
         scored: Positions where the loss compares output and target.
         loss_scale: Network units times this are loss units: `expression_scale`, or 1 for photographs.
         start: Picture that the cascade starts from, network units; None where the network fills the window itself.
+        whole: The scored positions of all windows, where these are a part of them: the losses of the parts add up to that of the whole.
     """
 
     sparse: Float[Tensor, "batch 1 y x"]
@@ -30,6 +31,20 @@ class TermBatch:
     scored: Bool[Tensor, "batch 1 y x"]
     loss_scale: float
     start: Float[Tensor, "batch 1 y x"] | None = None
+    whole: Bool[Tensor, "windows 1 y x"] | None = None
+
+    def part(self, windows: slice) -> "TermBatch":
+        """Take some of the windows; views, no copies."""
+        return replace(
+            self,
+            sparse=self.sparse[windows],
+            observed=self.observed[windows],
+            tissue=self.tissue[windows],
+            target=self.target[windows],
+            scored=self.scored[windows],
+            start=None if self.start is None else self.start[windows],
+            whole=self.scored if self.whole is None else self.whole,
+        )
 
 
 Batch = Mapping[str, TermBatch]

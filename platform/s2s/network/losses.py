@@ -1,8 +1,8 @@
 """What one training step minimises: the four terms of `method.md` section 2, every stage supervised.
 
 Values outside `scored` may be anything, NaN included: they reach neither the loss nor a gradient. Decision: windows of equal
-size share one pass through the network whatever their term; the price is that the activations of all terms live until one
-backward pass. Where memory is short, call `forward_terms` and `total_loss` with one term at a time and accumulate gradients.
+size share one pass through the network whatever their term; the price is that the activations of all of them live until one
+backward pass. A part of a batch (`TermBatch.part`) has a part of the loss, so that a step may do one part after the other.
 """
 
 from collections import defaultdict
@@ -57,7 +57,7 @@ def term_loss(stages: Float[Tensor, "stage batch 1 y x"], term: TermBatch, kind:
 
     Returns:
         Sum over the stages of weight times mean error, in loss units (squared for `l2`); 0, with a gradient of 0, where
-        nothing is scored.
+        nothing is scored. Of a part of a term: its share of that mean.
 
     Raises:
         ShapeError: the stages do not lie on the term's lattice.
@@ -70,7 +70,8 @@ def term_loss(stages: Float[Tensor, "stage batch 1 y x"], term: TermBatch, kind:
     summed = (error.abs() if kind == "l1" else error.square()).flatten(1).sum(1)
     num_stages = len(stages)
     weights = torch.arange(1, num_stages + 1, device=stages.device, dtype=summed.dtype) / num_stages
-    return (weights * summed).sum() / term.scored.sum().clamp(min=1)
+    whole = term.scored if term.whole is None else term.whole
+    return (weights * summed).sum() / whole.sum().clamp(min=1)
 
 
 def total_loss(

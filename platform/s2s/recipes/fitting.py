@@ -1,6 +1,7 @@
 """Fit a network to one section: windows in, the weights of the best validation out, resumable at any moment."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from s2s.streaming.folds import FoldWindows
 from s2s.streaming.photographs import load_pool
 from s2s.streaming.sections import DenseWindows, SampledWindows, WindowSource
 from s2s.tracking.tracker import Tracker
+from s2s.training.profile import Phases, Trace, Tracer
 from s2s.training.single import Callbacks, new_state, train
 from s2s.training.state import TrainState
 from s2s.training.step import choose_device
@@ -41,6 +43,8 @@ class Fitted:
         device: `cpu` or `cuda`, and the precision.
         losses: `(step, loss)` of the steps of this attempt.
         errors: `(step, validation_error)` of its validations.
+        phases: What the time of the loop went to.
+        trace: Some of its steps; None unless `profile` asked for it.
     """
 
     imputer: Imputer
@@ -51,6 +55,8 @@ class Fitted:
     device: str
     losses: tuple[tuple[int, float], ...]
     errors: tuple[tuple[int, float], ...]
+    phases: Phases
+    trace: Trace | None = None
 
 
 def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -> Fitted:
@@ -86,14 +92,22 @@ def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -
         expression_scale=config.expression_scale,
         seed=config.seed,
     )
-    curves = _Curves(tracker)
+    curves, phases, tracer = _Curves(tracker), Phases(), Tracer() if config.profile else None
+
+    def told(done: int, total: int, loss: float) -> None:
+        if tracer is not None:
+            tracer.step()
+        run.on_progress("train", done, total, f"loss {loss:.4f}")
+
     callbacks = Callbacks(
         validate=_validator(run, measured, folds[0]) if folds else None,
         save=lambda state: _save(run, state),
         log=curves.log,
-        progress=lambda done, total, loss: run.on_progress("train", done, total, f"loss {loss:.4f}"),
+        progress=told,
+        phases=phases,
     )
-    train(state, stream.batches(state.step), config.training, device, callbacks)
+    with tracer or nullcontext():
+        train(state, stream.batches(state.step), config.training, device, callbacks)
     return Fitted(
         imputer=replace(_imputer(run, state.network), trust=_trust(run, state.network, measured, folds)),
         known=known,
@@ -103,6 +117,8 @@ def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -
         device=f"{device.name} {device.precision}",
         losses=tuple(curves.losses),
         errors=tuple(curves.errors),
+        phases=phases,
+        trace=tracer.trace if tracer else None,
     )
 
 

@@ -20,6 +20,7 @@ from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
 from s2s.lattice.sampling import anchored
 from s2s.recipes.fitting import Fitted
 from s2s.recipes.judging import Judgement
+from s2s.recipes.profiling import profile_files
 from s2s.recipes.release import make_release
 from s2s.recipes.run import Run
 from s2s.tracking.recording import MLflowTracker, RunTracker, closing, open_tracker
@@ -84,6 +85,7 @@ class Outcome:
         imputed: What the network says of the section.
         fitted: The network and its curves.
         judgement: Scores of the run and the classical methods.
+        stages: What the time of the run went to so far.
     """
 
     measured: Measured
@@ -91,6 +93,7 @@ class Outcome:
     imputed: Imputation
     fitted: Fitted
     judgement: Judgement
+    stages: Mapping[str, float]
 
 
 def record(run: Run, tracker: RunTracker, outcome: Outcome) -> dict[str, str]:
@@ -114,12 +117,15 @@ def record(run: Run, tracker: RunTracker, outcome: Outcome) -> dict[str, str]:
         "curves.png": curves_figure(fitted.losses, fitted.errors, best_step=fitted.best_step),
     }
     tracker.metrics({"network/trust": fitted.imputer.trust}, 0)
+    tracker.metrics({f"loop/{name}_s": seconds for name, seconds in fitted.phases.seconds.items()}, 0)
     tracker.metrics({f"coverage/of_{100 * level:g}": share for level, share in outcome.imputed.calibration.coverage.items()}, 0)
     if judgement.rows:
         files["methods.png"] = methods_figure(judgement.rows, highlight=judgement.rows[0].method)
         files["scores.md"] = markdown_table(judgement.rows).encode()
         files["genes.parquet"] = gene_parquet(judgement.genes)
         tracker.metrics(final_metrics(judgement), 0)
+    if run.config.profile:
+        files |= profile_files(run, fitted, outcome.stages)
     for name, data in files.items():
         tracker.artifact(name, data)
     return {name: run.write(name, data) for name, data in files.items()}

@@ -16,6 +16,7 @@ from s2s.recipes.attempt import Launch, attempting, commit
 from s2s.recipes.fitting import fit
 from s2s.recipes.footprint import own_peak_memory_bytes
 from s2s.recipes.judging import Judgement, judge
+from s2s.recipes.profiling import StageClock
 from s2s.recipes.recording import Outcome, publish, record
 from s2s.recipes.run import FINISHED_BEFORE, Progress, silent
 from s2s.recipes.sources import open_run
@@ -52,7 +53,8 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
     started = time.monotonic()
 
     # What is known: the sampled positions of the section, and nothing else; beside it the truth, where there is one.
-    run = open_run(config, settings, on_progress)
+    clock = StageClock(on_progress)
+    run = open_run(config, settings, clock)
     if (report := run.finished()) is not None:
         on_progress(FINISHED_BEFORE, 1, 1)
         return report
@@ -70,7 +72,7 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
             judgement = judge(run, measured, truth, imputed.prediction, time.monotonic() - started) if truth else Judgement()
 
             # Keep what was learnt: figures and tables, then the network as a candidate of its tissue.
-            outcome = Outcome(measured=measured, truth=truth, imputed=imputed, fitted=fitted, judgement=judgement)
+            outcome = Outcome(measured=measured, truth=truth, imputed=imputed, fitted=fitted, judgement=judgement, stages=clock.seconds)
             artifacts = record(run, tracker, outcome)
             if config.tracking.register_model:
                 publish(run, tracker, outcome)

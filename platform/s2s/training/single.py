@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from s2s.contracts.run import TrainingConfig
 from s2s.errors import PreemptedError, TrainingError
 from s2s.network import CDCIN, Batch
+from s2s.training.profile import Phases
 from s2s.training.state import TrainState
 from s2s.training.step import Device, to_device, train_step
 
@@ -26,12 +27,14 @@ class Callbacks:
         save: Store the state; called every `checkpoint_every_s` seconds and at the end.
         log: Metrics of a step.
         progress: Steps done, steps at most, and the last loss.
+        phases: Learns what the time goes to: `data`, `step`, `validation`, `checkpoint`.
     """
 
     validate: Callable[[CDCIN], float] | None
     save: Callable[[TrainState], str]
     log: Callable[[dict[str, float], int], None]
     progress: Callable[[int, int, float], None]
+    phases: Phases = field(default_factory=Phases)
 
 
 def new_state(network: CDCIN, training: TrainingConfig, device: Device) -> TrainState:
@@ -57,15 +60,15 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
         TrainingError: the loss is not finite; names the step and the last good checkpoint.
         PreemptedError: whoever is told the progress asks to stop; the state is saved.
     """
-    clock = _Clock(spent=state.seconds)
+    clock, phases = _Clock(spent=state.seconds), callbacks.phases
     checkpoint, saved_at = f"the one it continued from, of step {state.step}" if state.step else "none", clock.seconds()
     while state.step < training.max_steps and not _is_over(state, training, clock):
         _set_rate(state, training)
         state.network.train()
-        losses = {
-            name: float(value)
-            for name, value in train_step(state.network, state.optimizer, to_device(next(batches), device), training, device).items()
-        }
+        with phases.of("data"):
+            batch = to_device(next(batches), device)
+        with phases.of("step"):
+            losses = {name: float(value) for name, value in train_step(state.network, state.optimizer, batch, training, device).items()}
         if not all(math.isfinite(losses[name]) for name in ("loss", "gradient_norm")):
             raise TrainingError(
                 f"expected a finite loss and gradient, got {losses['loss']} and {losses['gradient_norm']} at step {state.step + 1}; "
@@ -76,8 +79,9 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
         state.step += 1
         callbacks.log({f"train/{name}": value for name, value in losses.items()}, state.step)
         if callbacks.validate is not None and (state.step % training.validate_every == 0 or state.step == training.max_steps):
-            error = callbacks.validate(state.network)
-            state.keep_best(error)
+            with phases.of("validation"):
+                error = callbacks.validate(state.network)
+                state.keep_best(error)
             callbacks.log({"validation/error": error}, state.step)
         state.seconds = clock.seconds()
         try:
@@ -86,8 +90,10 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
             callbacks.save(state)
             raise
         if state.seconds - saved_at >= training.checkpoint_every_s:
-            checkpoint, saved_at = callbacks.save(state), clock.seconds()
-    callbacks.save(state)
+            with phases.of("checkpoint"):
+                checkpoint, saved_at = callbacks.save(state), clock.seconds()
+    with phases.of("checkpoint"):
+        callbacks.save(state)
     if state.best_weights:
         state.network.load_state_dict(state.best_weights)
     return state

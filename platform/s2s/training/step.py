@@ -14,6 +14,9 @@ from s2s.training.gpu import limit_to_share
 
 Precision = Literal["float32", "bfloat16"]
 
+PASS_BINS = {"cpu": 2**14, "cuda": 2**17}
+"""Bins in a pass where the run does not say: as many as keep the processor busy, for memory grows with them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
@@ -53,13 +56,13 @@ def to_device(batch: Batch, device: Device) -> dict[str, TermBatch]:
 def train_step(
     network: CDCIN, optimizer: torch.optim.Optimizer, batch: Batch, training: TrainingConfig, device: Device
 ) -> dict[str, Tensor]:
-    """Forward, loss, backward, clip, update.
+    """Forward, loss and backward, pass by pass; clip, update.
 
     Args:
         network: A CDCIN.
         optimizer: Over its parameters.
         batch: Loss term -> windows, on the device.
-        training: Loss, weights and clipping.
+        training: Loss, weights, clipping, and the size of a pass.
         device: Precision of the forward pass.
 
     Returns:
@@ -67,16 +70,41 @@ def train_step(
         last is not finite the weights are left as they were.
     """
     optimizer.zero_grad(set_to_none=True)
-    with device.autocast():
-        outputs = forward_terms(network, batch)
-    loss, parts = total_loss({name: stages.float() for name, stages in outputs.items()}, batch, training.weights, training.loss)
-    if not torch.isfinite(loss):
-        return {**parts, "loss": loss.detach(), "gradient_norm": loss.detach()}
-    loss.backward()  # type: ignore[no-untyped-call]
+    said = {name: torch.zeros((), device=device.name) for name in (*batch, "loss")}
+    for part in passes(batch, training.pass_bins or PASS_BINS[device.name]):
+        with device.autocast():
+            outputs = forward_terms(network, part)
+        loss, terms = total_loss({name: stages.float() for name, stages in outputs.items()}, part, training.weights, training.loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, value in (*terms.items(), ("loss", loss.detach())):
+            said[name] += value
     norm = nn.utils.clip_grad_norm_(network.parameters(), training.clip_norm or float("inf"))
-    if torch.isfinite(norm):
+    if not torch.isfinite(said["loss"]):
+        norm = said["loss"]  # gradients of such a loss may be anything, 0 too
+    elif torch.isfinite(norm):
         optimizer.step()
-    return {**parts, "loss": loss.detach(), "gradient_norm": norm.detach()}
+    return {**said, "gradient_norm": norm.detach()}
+
+
+def passes(batch: Batch, most_bins: int) -> Iterator[dict[str, TermBatch]]:
+    """Cut a batch into parts that go through the network one after the other; gradients add up to those of the whole.
+
+    Args:
+        batch: Loss term -> windows.
+        most_bins: Of a part; one window at least.
+    """
+    waiting, room = dict[str, TermBatch](), most_bins
+    for name, term in sorted(batch.items(), key=lambda item: item[1].sparse[0].numel()):
+        start, bins = 0, term.sparse[0].numel()
+        while start < len(term.sparse):
+            if waiting and room < bins:
+                yield waiting
+                waiting, room = {}, most_bins
+            stop = min(len(term.sparse), start + max(1, room // bins))
+            waiting[name] = term.part(slice(start, stop))
+            room -= (stop - start) * bins
+            start = stop
+    yield waiting
 
 
 def _moved(term: TermBatch, name: str) -> TermBatch:

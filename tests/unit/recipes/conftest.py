@@ -25,6 +25,7 @@ from s2s.recipes.judging import Judgement
 from s2s.recipes.run import Run, silent
 from s2s.storage.sections import Masks, NewSection, Section, commit_section, open_section
 from s2s.streaming.sections import measure
+from s2s.training.profile import Phases
 
 MakeSection = Callable[..., Section]
 MakeRun = Callable[..., Run]
@@ -107,6 +108,7 @@ def make_fitted() -> Callable[..., Fitted]:
         return Fitted(
             imputer=Imputer(network=network, expression_scale=run.config.expression_scale), known=Hidden(folds=(), fill=None), steps=9,
             best_step=6, validation_error=0.125, device="cpu float32", losses=((1, 2.0), (2, 1.0)), errors=((2, 0.5),),
+            phases=Phases(),
         )  # fmt: skip
 
     return make

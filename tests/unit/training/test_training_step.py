@@ -1,16 +1,18 @@
 """One optimiser step: where it computes, what it returns, and that a step gone wrong changes nothing."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from s2s.contracts.run import LossWeights, TrainingConfig
-from s2s.training.step import Device, choose_device, to_device, train_step
+from s2s.training.step import Device, choose_device, passes, to_device, train_step
 
 L1 = TrainingConfig()
 HEAVY = LossWeights(sparser_to_sparse=1e30)
+TENSORS = ("sparse", "observed", "tissue", "target", "scored")
 
 
 def copied(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -135,3 +137,37 @@ def test_gradients_of_the_step_before_are_gone(make_network, make_batch, cpu):
         parameter.grad = torch.full_like(parameter, 1e6)
     found = train_step(network, torch.optim.SGD(network.parameters(), lr=0.0), make_batch(), L1, cpu)
     assert found["gradient_norm"] < 1e3
+
+
+@pytest.mark.parametrize(
+    ("most_bins", "sizes"),
+    [
+        pytest.param(10_000, [{"small": 3, "large": 2}], id="all-at-once"),
+        pytest.param(3 * 16 + 64, [{"small": 3, "large": 1}, {"large": 1}], id="as-many-as-fit"),
+        pytest.param(40, [{"small": 2}, {"small": 1}, {"large": 1}, {"large": 1}], id="a-window-is-never-cut"),
+        pytest.param(1, [{"small": 1}, {"small": 1}, {"small": 1}, {"large": 1}, {"large": 1}], id="one-by-one"),
+    ],
+)
+def test_a_batch_is_cut_into_passes(make_batch, most_bins, sizes):
+    term = make_batch()["sparser_to_sparse"]
+    whole = {"large": term, "small": replace(term, **{name: torch.cat([getattr(term, name)[..., :4, :4]] * 2)[:3] for name in TENSORS})}
+    parts = list(passes(whole, most_bins))
+    assert [{name: len(part.sparse) for name, part in each.items()} for each in parts] == sizes
+    for name, before in whole.items():
+        after = [each[name] for each in parts if name in each]
+        torch.testing.assert_close(torch.cat([part.target for part in after]), before.target, rtol=0, atol=0)
+        assert all(part.whole is before.scored for part in after)
+
+
+def test_gradients_of_passes_add_up_to_those_of_the_whole(make_network, make_batch, cpu):
+    batch = {"sparser_to_sparse": make_batch(0)["sparser_to_sparse"], "photo_sparse_to_dense": make_batch(1)["sparser_to_sparse"]}
+    # A part counts by what is scored in it, not by its windows.
+    batch["sparser_to_sparse"].scored[0, :, 3:] = False
+    found, gradients = {}, {}
+    for pass_bins in (64, 10_000):
+        network = make_network(0)
+        training = TrainingConfig(pass_bins=pass_bins, weights=LossWeights(photo_sparse_to_dense=0.3))
+        found[pass_bins] = train_step(network, torch.optim.SGD(network.parameters(), lr=0.0), batch, training, cpu)
+        gradients[pass_bins] = [parameter.grad for parameter in network.parameters()]
+    torch.testing.assert_close(found[64], found[10_000])
+    torch.testing.assert_close(gradients[64], gradients[10_000])
