@@ -12,13 +12,13 @@ import typer
 
 from s2s import __version__, errors, logs
 from s2s.cli import atlas as atlas_verbs
+from s2s.cli import doctor as doctor_verbs
 from s2s.cli import ingest as ingest_verbs
 from s2s.cli import models as model_verbs
 from s2s.cli import node as node_verbs
 from s2s.cli import stack as stack_verbs
 from s2s.cli.benchmark import benchmark
 from s2s.cli.demo import demo
-from s2s.cli.doctor import doctor
 from s2s.cli.impute import impute
 from s2s.cli.score import score
 from s2s.cli.train import train
@@ -47,7 +47,7 @@ app.add_typer(atlas_verbs.app, name="atlas")
 app.add_typer(model_verbs.app, name="models")
 app.add_typer(stack_verbs.app, name="stack")
 app.add_typer(node_verbs.app, name="node")
-app.command("doctor")(doctor)
+app.add_typer(doctor_verbs.app, name="doctor")
 app.command("demo")(demo)
 
 

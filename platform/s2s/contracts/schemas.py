@@ -15,6 +15,7 @@ from s2s.contracts.atlas import (
 )
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, BenchmarkReport, CellResult
 from s2s.contracts.document import Document
+from s2s.contracts.layout import LayoutReport
 from s2s.contracts.ledger import Failure, Lease, Pardon, RunCommit
 from s2s.contracts.panel import PanelReport
 from s2s.contracts.photographs import PhotographsMeta
@@ -29,6 +30,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "run_report.v1": RunReport,
     "release.v1": Release,
     "panel_report.v1": PanelReport,
+    "layout_report.v1": LayoutReport,
     "atlas.v1": AtlasConfig,
     "atlas_plan.v1": AtlasPlan,
     "atlas_bundle.v1": AtlasBundle,

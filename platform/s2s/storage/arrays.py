@@ -8,6 +8,7 @@ import math
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -164,6 +165,33 @@ def consolidate(group: zarr.Group) -> None:
         zarr.consolidate_metadata(group.store, zarr_format=3)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayLayout:
+    """How an array lies on its store.
+
+    Attributes:
+        shape: Of the array.
+        chunks: Of a chunk, the unit that is fetched.
+        itemsize: Bytes of a value before compression.
+        stored_bytes: Of all its objects.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    itemsize: int
+    stored_bytes: int
+
+    @property
+    def num_chunks(self) -> int:
+        """Objects that hold its values."""
+        return math.prod(-(-length // chunk) for length, chunk in zip(self.shape, self.chunks, strict=True))
+
+    @property
+    def compression(self) -> float:
+        """Stored bytes per byte of values."""
+        return self.stored_bytes / (math.prod(self.shape) * self.itemsize)
+
+
 class ArrayReader:
     """A committed group; it is opened when first read, and again after having been pickled.
 
@@ -192,9 +220,7 @@ class ArrayReader:
             StorageError: the store refused, broke off or does not answer.
         """
         with translated(self.uri, self._settings):
-            array = self._group.get(name)
-            if not isinstance(array, zarr.Array):
-                raise InputError(f"expected an array {name!r} in {self.uri}, found none; was it written by a newer s2s?")
+            array = self._array(name)
             is_sliced = all(isinstance(part, slice) for part in selection)
             try:
                 return np.asarray(array[selection or ...] if is_sliced else array.oindex[selection])
@@ -204,6 +230,39 @@ class ArrayReader:
                 raise InputError(
                     f"expected whole chunks of {name!r} in {self.uri}, found a damaged one ({error}); restore the object, or ingest again"
                 ) from error
+
+    def layout(self, name: str) -> ArrayLayout:
+        """Say how an array lies on its store.
+
+        Args:
+            name: Of the array.
+
+        Raises:
+            InputError: no such array.
+            MissingError: the group was replaced or deleted since it was opened.
+            StorageError: the store refused, broke off or does not answer.
+
+        Reads:
+            The list of its objects.
+        """
+        with translated(self.uri, self._settings):
+            array = self._array(name)
+            return ArrayLayout(shape=array.shape, chunks=array.chunks, itemsize=array.dtype.itemsize, stored_bytes=array.nbytes_stored())
+
+    def chunks(self, name: str) -> tuple[int, ...]:
+        """Shape of a chunk of an array, the unit that is fetched; raises as `read`.
+
+        Args:
+            name: Of the array.
+        """
+        with translated(self.uri, self._settings):
+            return self._array(name).chunks
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        array = self._group.get(name)
+        if not isinstance(array, zarr.Array):
+            raise InputError(f"expected an array {name!r} in {self.uri}, found none; was it written by a newer s2s?")
+        return array
 
     @cached_property
     def _group(self) -> zarr.Group:

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Int64, Num
 from s2s.contracts.section import SectionMeta
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError, ShapeError
-from s2s.storage.arrays import ArrayReader, ArrayWriter
+from s2s.storage.arrays import ArrayLayout, ArrayReader, ArrayWriter
 from s2s.storage.commits import commit_atomically, list_commits, now_utc, open_commit
 
 UNSIGNED = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.uint32))
@@ -118,6 +118,28 @@ class Section:
             StorageError: the store refused or does not answer.
         """
         return self._arrays.read("counts", self._picked(genes), *self._span(window))
+
+    @property
+    def chunks(self) -> tuple[int, int, int]:
+        """Genes, rows and columns of a chunk of the counts.
+
+        Raises:
+            MissingError: the section was replaced or deleted since it was opened.
+            StorageError: the store refused or does not answer.
+        """
+        depth, height, width = self._arrays.chunks("counts")
+        return depth, height, width
+
+    def layout(self) -> ArrayLayout:
+        """Say how the counts lie on the store.
+
+        Raises:
+            StorageError: the store refused or does not answer.
+
+        Reads:
+            The list of their objects.
+        """
+        return self._arrays.layout("counts")
 
     def masks(self, window: Window | None = None) -> Masks:
         """Read the masks in a window.

@@ -3,7 +3,7 @@
 One pass over all genes; afterwards any genes in any window are read alone, normalised as they would be within the whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,17 +152,25 @@ def spans(window: Window | None) -> tuple[slice, slice]:
     return slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
 
 
+def survey_blocks(section: Section) -> Iterator[slice]:
+    """Genes that a survey reads at once: whole chunks, so that none is fetched twice."""
+    num_genes, height, width = section.meta.num_genes, *section.meta.shape
+    depth = section.chunks[0]
+    block = max(1, BLOCK_VALUES // (height * width * depth)) * depth
+    for start in range(0, num_genes, block):
+        yield slice(start, min(start + block, num_genes))
+
+
 def _sum_up(section: Section, observed: Bool[np.ndarray, "y x"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Totals per bin over all genes; detection rate and mean count of every gene in observed bins."""
-    block = max(1, BLOCK_VALUES // observed.size)
     totals = np.zeros(observed.shape, np.float64)
     detected, mean = np.empty(len(section.genes)), np.empty(len(section.genes))
-    for start in range(0, len(section.genes), block):
-        values = section.read(slice(start, start + block))
+    for genes in survey_blocks(section):
+        values = section.read(genes)
         totals += values.sum(axis=0, dtype=np.float64)
         seen = values[:, observed]
-        detected[start : start + block] = (seen > 0).mean(axis=1)
-        mean[start : start + block] = seen.mean(axis=1, dtype=np.float64)
+        detected[genes] = (seen > 0).mean(axis=1)
+        mean[genes] = seen.mean(axis=1, dtype=np.float64)
     return totals, detected, mean
 
 
