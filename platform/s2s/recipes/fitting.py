@@ -21,10 +21,10 @@ from s2s.streaming.folds import FoldWindows
 from s2s.streaming.photographs import load_pool
 from s2s.streaming.sections import DenseWindows, SampledWindows, WindowSource
 from s2s.tracking.tracker import Tracker
-from s2s.training.profile import Phases, Trace, Tracer
 from s2s.training.single import Callbacks, new_state, train
 from s2s.training.state import TrainState
 from s2s.training.step import choose_device
+from s2s.training.timing import Phases, Trace, Tracer
 
 VALIDATION_GENES = 48
 """Genes a validation looks at, spread evenly over those trained: enough to rank steps, cheap enough to do often."""

@@ -8,7 +8,7 @@ from s2s.evaluation.tables import aligned_table
 from s2s.recipes.fitting import Fitted
 from s2s.recipes.footprint import own_peak_memory_bytes
 from s2s.recipes.run import Progress, Run
-from s2s.training.profile import Trace
+from s2s.training.timing import Trace
 
 FIRST_STAGE = "read"
 MOST_OPERATIONS = 15

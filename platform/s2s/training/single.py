@@ -10,9 +10,9 @@ import torch
 from s2s.contracts.run import TrainingConfig
 from s2s.errors import PreemptedError, TrainingError
 from s2s.network import CDCIN, Batch
-from s2s.training.profile import Phases
 from s2s.training.state import TrainState
 from s2s.training.step import Device, to_device, train_step
+from s2s.training.timing import Phases
 
 WARM_UP = 0.05
 FINAL_RATE = 0.01

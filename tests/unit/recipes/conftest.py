@@ -25,7 +25,7 @@ from s2s.recipes.judging import Judgement
 from s2s.recipes.run import Run, silent
 from s2s.storage.sections import Masks, NewSection, Section, commit_section, open_section
 from s2s.streaming.sections import measure
-from s2s.training.profile import Phases
+from s2s.training.timing import Phases
 
 MakeSection = Callable[..., Section]
 MakeRun = Callable[..., Run]

@@ -6,12 +6,12 @@ import json
 import pytest
 import torch
 
-from s2s.training.profile import SKIPPED_STEPS, TRACED_STEPS, Phases, Tracer
+from s2s.training.timing import SKIPPED_STEPS, TRACED_STEPS, Phases, Tracer
 
 
 def test_phases_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 3.0, 3.0, 4.0, 10.0, 12.0])
-    monkeypatch.setattr("s2s.training.profile.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("s2s.training.timing.time.perf_counter", lambda: next(now))
     phases = Phases()
     assert phases.share("data") == 0
     for name in ("step", "data", "step"):
