@@ -5,6 +5,7 @@ sees no further than a region anyway and errors differ from place to place; the 
 share factors, and a seam that the halo makes small, not zero.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from s2s.lattice.geometry import LatticeShape
@@ -72,6 +73,27 @@ class Tiling:
     def num_units(self) -> int:
         """Tiles times gene groups."""
         return len(self.rows) * len(self.columns) * len(self.genes)
+
+    def strips(self, row: int, group: int, most_values: int) -> Iterator[tuple[Span, ...]]:
+        """Cut a band into neighbouring tiles that are read together.
+
+        Args:
+            row: Of tiles.
+            group: Of genes.
+            most_values: Of a strip; one tile at least.
+
+        Returns:
+            Column spans, from the left.
+        """
+        rows, genes = self.rows[row].reach, self.genes[group]
+        per_column = (rows.stop - rows.start) * (genes.stop - genes.start)
+        strip: list[Span] = []
+        for columns in self.columns:
+            if strip and (columns.reach.stop - strip[0].reach.start) * per_column > most_values:
+                yield tuple(strip)
+                strip = []
+            strip.append(columns)
+        yield tuple(strip)
 
 
 def cut(shape: tuple[int, int], num_genes: int, size: UnitSize, *, stride: int, lattice: LatticeShape) -> Tiling:

@@ -14,6 +14,7 @@ from s2s.contracts.layout import LayoutReport, Reading
 from s2s.contracts.settings import Settings
 from s2s.imputation.tiling import USUAL_SIZE, cut
 from s2s.recipes.run import Progress
+from s2s.recipes.tiled.layout import BLOCK_VALUES
 from s2s.storage.arrays import ArrayLayout, chunk_shape
 from s2s.storage.sections import NewSection, Section, commit_section, open_section
 from s2s.streaming.survey import survey_blocks
@@ -36,11 +37,16 @@ def examine_layout(section: Section) -> LayoutReport:
     num_genes, height, width = section.meta.num_genes, *section.meta.shape
     whole = (slice(0, height), slice(0, width))
     tiling = cut(section.meta.shape, num_genes, USUAL_SIZE, stride=USUAL_STRIDE, lattice=section.meta.lattice.shape)
-    tiles = ((genes, row.reach, column.reach) for genes in tiling.genes for row in tiling.rows for column in tiling.columns)
+    strips = (
+        (genes, rows.reach, slice(strip[0].reach.start, strip[-1].reach.stop))
+        for group, genes in enumerate(tiling.genes)
+        for row, rows in enumerate(tiling.rows)
+        for strip in tiling.strips(row, group, BLOCK_VALUES)
+    )
     readings = (
         predict("survey: every gene once", layout, ((genes, *whole) for genes in survey_blocks(section))),
         predict("training on all genes, after the survey", layout, [(slice(0, num_genes), *whole)]),
-        predict(f"imputing all genes, {tiling.num_units} tiles, after the survey", layout, tiles),
+        predict(f"imputing all genes, {tiling.num_units} tiles, after the survey", layout, strips),
         predict("one gene", layout, [(slice(0, 1), *whole)]),
     )
     return LayoutReport(

@@ -70,3 +70,16 @@ def test_gene_groups_are_whole_chunks(num_genes, expected):
 def test_the_core_is_found_in_its_reach():
     span = Span(core=slice(10, 20), reach=slice(4, 26))
     assert span.core_in_reach == slice(6, 16)
+
+
+@given(height=SIDES, width=SIDES, num_genes=st.integers(1, 200), most_values=st.integers(1, 40_000))
+def test_strips_hold_every_tile_of_a_band_and_no_more_than_asked(height, width, num_genes, most_values):
+    tiling = cut((height, width), num_genes, UnitSize(core=12, halo=5, genes=48), stride=2, lattice="square")
+    for row, rows in enumerate(tiling.rows):
+        for group, genes in enumerate(tiling.genes):
+            strips = list(tiling.strips(row, group, most_values))
+            assert tuple(columns for strip in strips for columns in strip) == tiling.columns
+            for strip in strips:
+                across = strip[-1].reach.stop - strip[0].reach.start
+                assert len(strip) == 1 or across * (rows.reach.stop - rows.reach.start) * (genes.stop - genes.start) <= most_values
+    assert all(len(list(tiling.strips(row, 0, 10**9))) == 1 for row in range(len(tiling.rows)))

@@ -20,7 +20,7 @@ from s2s.recipes.imputing import ImputationRequest, impute_with_release
 from s2s.recipes.judging import Judgement
 from s2s.recipes.release import make_release
 from s2s.recipes.run import silent
-from s2s.recipes.tiled import layout
+from s2s.recipes.tiled import band, layout
 from s2s.recipes.tiled.scratch import Scratch
 from s2s.recipes.tiled.section import Destination, TiledRequest, impute_tiled
 from s2s.storage.objects import list_below
@@ -160,6 +160,18 @@ def test_a_tile_with_nothing_measured_nearby_gets_the_mean_of_its_genes(ask, sto
     np.testing.assert_array_equal(layer(data, "X")[lonely.ravel()], np.broadcast_to(means, (4, NUM_GENES)))
     assert (layer(data, "upper_90")[lonely.ravel()] > means).all()
     assert (layer(data, "std")[lonely.ravel()] > 0).all()
+
+
+def test_how_many_tiles_are_read_at_once_does_not_show(ask, store, to, monkeypatch):
+    asked, together, alone = ask(store()), to("together"), to("alone")
+    reads, read = [], band.read_values
+    monkeypatch.setattr(band, "read_values", lambda *words: reads.append(words) or read(*words))
+    impute_tiled(asked, together)
+    num_together = len(reads)
+    monkeypatch.setattr(band, "BLOCK_VALUES", 1)
+    impute_tiled(asked, alone)
+    assert len(reads) - num_together > num_together
+    assert_same(opened(alone), opened(together))
 
 
 def test_chunks_of_blocks_do_not_show_in_the_sparse_layer(ask, store, to, monkeypatch):

@@ -4,7 +4,7 @@ Decision: bands are what an attempt remembers of its work. A record beside the s
 the chunks of such bands, for a folder belongs to one attempt alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -20,6 +20,7 @@ from s2s.exchange.anndata_parts import layer_paths, layers_of
 from s2s.imputation.reliability import Moments, joined_all
 from s2s.imputation.tiling import Span, Tiling
 from s2s.imputation.unit import Elsewhere, UnitImputer, describe_elsewhere
+from s2s.lattice.measured import Measured
 from s2s.recipes.tiled.layout import BLOCK_ROWS, BLOCK_VALUES, rows_per_chunk
 from s2s.recipes.tiled.scratch import Scratch
 from s2s.storage.location import join
@@ -89,25 +90,33 @@ class Bands:
         return _moments(record)
 
     def _impute(self, row: int, group: int) -> Moments | None:
-        rows, genes, told = self.tiling.rows[row], self.tiling.genes[group], []
+        rows, genes = self.tiling.rows[row], self.tiling.genes[group]
+        told: list[Moments | None] = []
         width, height = self.survey.observed.shape[1], rows.core.stop - rows.core.start
         with ExitStack() as stack:
             paths = [path for path in layer_paths(self.levels) if path != "X"]
             layers = {path: stack.enter_context(Scratch(genes.stop - genes.start, self.settings)) for path in paths}
-            first = (row * len(self.tiling.genes) + group) * len(self.tiling.columns)
-            for place, columns in enumerate(self.tiling.columns):
-                self.unit.on_progress("tiles", first + place, self.tiling.num_units)
-                told.append(self._tile(rows, columns, group, layers))
+            for strip in self.tiling.strips(row, group, BLOCK_VALUES):
+                told += self._strip(row, strip, group, layers)
             step = rows_per_chunk(self.survey.observed.shape, self.tiling)
             for start in range(0, height, step):
                 stop = min(start + step, height)
                 self._write((rows.core.start + start) * width, genes.start, layers, slice(start * width, stop * width))
         return joined_all(told)
 
-    def _tile(self, rows: Span, columns: Span, group: int, layers: dict[str, Scratch]) -> Moments | None:
-        window = _window(rows.reach, columns.reach)
+    def _strip(self, row: int, strip: Sequence[Span], group: int, layers: dict[str, Scratch]) -> Iterator[Moments | None]:
+        """Read neighbouring tiles at once, so that a chunk that they share is fetched once, and impute one after the other."""
+        rows, left = self.tiling.rows[row], strip[0].reach.start
         chosen = self.survey.chosen[self.tiling.genes[group]]
-        measured = as_measured(self.survey, chosen, read_values(self.survey, chosen, window), window)
+        values = read_values(self.survey, chosen, _window(rows.reach, slice(left, strip[-1].reach.stop)))
+        first = (row * len(self.tiling.genes) + group) * len(self.tiling.columns)
+        for columns in strip:
+            self.unit.on_progress("tiles", first + self.tiling.columns.index(columns), self.tiling.num_units)
+            reach = slice(columns.reach.start - left, columns.reach.stop - left)
+            measured = as_measured(self.survey, chosen, values[..., reach], _window(rows.reach, columns.reach))
+            yield self._tile(measured, rows, columns, group, layers)
+
+    def _tile(self, measured: Measured, rows: Span, columns: Span, group: int, layers: dict[str, Scratch]) -> Moments | None:
         prediction, moments = self.unit.impute(measured, rows, columns, lambda: self._elsewhere(group))
         width = self.survey.observed.shape[1]
         for path, values in layers_of(prediction).items():
