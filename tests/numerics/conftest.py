@@ -1,10 +1,11 @@
 """Small sections and small runs for the numerics: seconds on one core."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from s2s.contracts.loading import validate
 from s2s.contracts.run import RunConfig
@@ -29,6 +30,15 @@ TINY = {
     "training": {"max_steps": 6, "batch": 2, "window": 16, "validate_every": 2, "precision": "float32", "hide_fraction": 0.5},
     "resources": {"cpus": 1},
 }
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads cost these small tensors more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A whole section, tile by tile: measured values to the bit, every bin covered, and tiles that leave no trace."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from s2s.imputation.slide import Imputer, impute_section
 from s2s.lattice.measured import HeldOut, Measured
 from s2s.network import CDCIN
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 Make = Callable[..., tuple[Measured, HeldOut]]
 SCALE = 10.0
 SMALL = NetworkConfig(features=4, blocks=1, layers=1, growth=4, window=4, heads=2, cascades=2, has_mask_inputs=True, fill="smooth")
@@ -21,15 +22,6 @@ REACH = 6
 """Bins that `LOCAL` looks: five 3 x 3 convolutions, and the copy of a sample to the bin beside it."""
 TILES = ImputationConfig(tile=32, overlap=8)
 PHASES = [pytest.param((y, x), id=f"phase-{y}{x}") for y in (0, 1) for x in (0, 1)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads cost these small tensors more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def build(config: NetworkConfig) -> CDCIN:

@@ -1,6 +1,6 @@
 """The paper's identity term teaches nothing: a network that changes nothing has no loss in it, and has one in the others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,20 +14,12 @@ from s2s.streaming.batches import BatchStream
 from s2s.streaming.photographs import PhotographPool
 from s2s.streaming.sections import DenseWindows, SampledWindows, WindowSource
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 Make = Callable[..., tuple[Measured, HeldOut]]
 SCALE = 10.0
 STAGES = 3
 PHASES = [pytest.param((y, x), id=f"phase-{y}{x}") for y in (0, 1) for x in (0, 1)]
 KINDS = [pytest.param("l1", id="l1"), pytest.param("l2", id="l2")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads cost these small tensors more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

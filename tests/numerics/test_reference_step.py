@@ -14,19 +14,11 @@ from s2s.streaming.photographs import PhotographPool
 from s2s.streaming.sections import SampledWindows
 from s2s.training.step import Device, train_step
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NETWORK = NetworkConfig(features=8, blocks=2, layers=2, growth=4, window=8, heads=2, cascades=3, fill="copy")
 TRAINING = TrainingConfig(window=32, batch=3, hide_fraction=0.0, learning_rate=1e-3, clip_norm=None)
 PLAIN = Device(name="cpu", precision="float32")
 STEPS = 5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads cost these small tensors more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
