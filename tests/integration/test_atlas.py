@@ -89,6 +89,13 @@ def test_an_atlas_is_done_once_recorded_once_and_like_single_runs(ray_door, tmp_
     assert len(client.get_metric_history(child.info.run_id, "train/loss")) == 40
     assert {"test/pcc", "seconds"} <= child.data.metrics.keys()
 
+    # An atlas may change: the same name with other seeds is the same MLflow run, which refuses nothing.
+    grown = ray_door("atlas", "run", write_job(tmp_path, "once", seeds=[0, 1], sections=SECTIONS[:1]), "--out", tmp_path / "out")
+    assert grown.code == 0, grown.err
+    assert "refused" not in grown.err
+    assert client.get_run(mother.info.run_id).data.metrics["runs/done"] == 2
+    assert not list((settings.home / "spool").glob("*.refused*"))
+
 
 def wait_for_lease(name: str, settings: Settings, process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 120

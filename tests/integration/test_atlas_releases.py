@@ -79,12 +79,12 @@ def test_every_tissue_is_released_once_by_its_best_run_on_sections_it_has_not_se
 def test_a_release_takes_the_place_of_a_champion_only_where_it_is_better_on_sections_new_to_both(ray_door, tmp_path: Path) -> None:
     settings, model = load_settings(), "s2s-synthetic-papilla"
     sections = [{**section, "id": f"{section['id']}-papilla", "tissue": "papilla"} for section in SECTIONS[:3]]
-    assert ray_door("atlas", "run", write_job(tmp_path, "poor", sections=sections), "--out", tmp_path / "out").code == 0
+    assert ray_door("atlas", "run", write_job(tmp_path, "surpassed", sections=sections), "--out", tmp_path / "out").code == 0
     # The same tissue by kriging, which a network of twenty steps cannot match.
     kriged = {**RUN, "network": {**NETWORK, "fill": "krige"}, "training": {**TRAINING, "weights": {"sparser_to_sparse": 0}}}
-    good = ray_door("atlas", "run", write_job(tmp_path, "good", set=kriged, sections=sections), "--out", tmp_path / "out")
+    good = ray_door("atlas", "run", write_job(tmp_path, "surpassing", set=kriged, sections=sections), "--out", tmp_path / "out")
     assert good.code == 0, good.err
-    better = releases("good", settings)[model]
+    better = releases("surpassing", settings)[model]
     assert better.is_champion
     assert "new to both" in better.gate
     assert any(score.champion_pcc is not None for score in better.trial.scores)
@@ -92,7 +92,7 @@ def test_a_release_takes_the_place_of_a_champion_only_where_it_is_better_on_sect
 
     # What a person decides stays, however often the atlas is run again.
     assert ray_door("models", "rollback", model).code == 0
-    assert ray_door("atlas", "run", tmp_path / "good.yaml", "--out", tmp_path / "out").code == 0
+    assert ray_door("atlas", "run", tmp_path / "surpassing.yaml", "--out", tmp_path / "out").code == 0
     assert versions(settings, model) == {"1": ["champion"], "2": ["challenger", "previous"]}
 
 

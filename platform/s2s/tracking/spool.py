@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from uuid import uuid4
@@ -127,8 +128,9 @@ class Spool:
         self.release()
 
     def set_aside(self) -> Path:
-        """Keep the folder under a name that replay does not look at; returns it."""
-        kept = self.folder.with_name(self.folder.name + REFUSED)
+        """Keep the folder under a name that replay does not look at, and no earlier one has; returns it."""
+        names = (f"{self.folder.name}{REFUSED}{number or ''}" for number in count())
+        kept = next(path for name in names if not (path := self.folder.with_name(name)).exists())
         self.folder.rename(kept)
         self.release()
         return kept

@@ -116,6 +116,13 @@ def test_left_over_lists_the_oldest_last_word_first_and_nothing_set_aside(tmp_pa
     spools[1].release()
 
 
+def test_of_a_run_that_is_refused_twice_both_are_kept(tmp_path: Path) -> None:
+    header = SpoolHeader(experiment="e", run_name="run", tags={}, is_local=False)
+    kept = {create_spool(tmp_path, header).set_aside() for _ in range(3)}
+    assert {path.name for path in kept} == {f"{header.id}.refused{number}" for number in ("", 1, 2)}
+    assert left_over(tmp_path) == []
+
+
 def test_state_is_kept_and_begins_at_the_beginning(tmp_path: Path) -> None:
     spool = make(tmp_path)
     assert spool.load_state() == SpoolState()

@@ -27,7 +27,6 @@ from s2s.tracking.server import PARENT_TAG, connect
 
 logger = logging.getLogger(__name__)
 SEND_EVERY_S = 5.0
-MAX_PARAM = 500
 
 
 class AtlasRecorder:
@@ -122,16 +121,11 @@ def _id(plan: AtlasPlan, key: str = "") -> str:
 
 
 def _parent(plan: AtlasPlan, metrics: Mapping[str, float] | None = None, files: Mapping[str, bytes] | None = None) -> FinishedRun:
+    # No params: MLflow lets none change, and an atlas may grow. Its settings are in `config.json`, which is replaced.
     config = plan.config
-    params = {
-        "preset": str(config.preset),
-        "seeds": " ".join(map(str, config.seeds)),
-        "tissues": ", ".join(sorted({run.tissue for run in plan.runs}))[:MAX_PARAM],
-    }
     return FinishedRun(
         name=config.name,
         tags={"kind": "atlas", "code_version": __version__},
-        params=params,
         metrics=metrics or {},
         files={"config.json": config.model_dump_json(indent=2).encode(), **(files or {})},
         id=_id(plan),
