@@ -46,6 +46,10 @@ class PoisonedSection:
     def genes(self) -> Sequence[str]:
         return self.section.genes
 
+    @property
+    def chunks(self) -> tuple[int, int, int]:
+        return self.section.chunks
+
     def masks(self) -> Masks:
         return self.section.masks()
 
