@@ -102,7 +102,9 @@ class S3(Service):
     def __init__(self, host: Host, keys: S3Keys) -> None:
         self.keys = keys
         self.endpoint = f"http://{host.address}:{S3_PORT}"
-        ports = {name: 9000 + number for number, name in enumerate(seaweedfs.PORTS)} | {"s3": S3_PORT}
+        # Its sockets lie in /tmp, which hosts share, under names that its ports make: two sessions must not have the same.
+        first = 9000 + 20 * int(host.address.split(".")[2])
+        ports = {name: first + number for number, name in enumerate(seaweedfs.PORTS)} | {"s3": S3_PORT}
         listen = [f"-{name.replace('_', '.port.') if '_' in name else name + '.port'}={port}" for name, port in ports.items()]
         data = host.disk / "s3"
         data.mkdir()
