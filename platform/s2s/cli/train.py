@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for report, table and figures; out/NAME when absent.")]
 Again = Annotated[bool, typer.Option("--again", help="Forget the checkpoint and report of this very run, and train anew.")]
-
-
 Profile = Annotated[
     bool, typer.Option("--profile", help="Also write where the time went (profile.md) and a trace of some steps; registers no model.")
 ]

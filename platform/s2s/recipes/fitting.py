@@ -92,7 +92,7 @@ def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -
         expression_scale=config.expression_scale,
         seed=config.seed,
     )
-    curves, phases, tracer = _Curves(tracker), Phases(), Tracer() if config.profile else None
+    curves, phases, tracer = _Curves(tracker), Phases(), Tracer(device) if config.profile else None
 
     def told(done: int, total: int, loss: float) -> None:
         if tracer is not None:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import profiler
+
+from s2s.training.step import Device
 
 SKIPPED_STEPS = 2
 """Before a trace: the first steps fault memory in and choose kernels."""
@@ -35,11 +36,6 @@ class Phases:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
-    def share(self, name: str) -> float:
-        """Part of all counted time; 0 before anything was counted."""
-        total = sum(self.seconds.values())
-        return self.seconds.get(name, 0.0) / total if total else 0.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
@@ -47,7 +43,7 @@ class Operation:
 
     Attributes:
         name: As torch names it.
-        seconds: In itself, not in what it calls; on the graphics processor where there is one.
+        seconds: In itself, not in what it calls; on the graphics processor where the training runs on one.
         calls: How often.
     """
 
@@ -74,8 +70,9 @@ class Trace:
 class Tracer:
     """Traces some steps of a training that is going on; tell it of every step."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Device) -> None:
         self.trace: Trace | None = None
+        self._own_time = "self_device_time_total" if device.name == "cuda" else "self_cpu_time_total"
         self._profiler = profiler.profile(
             schedule=profiler.schedule(skip_first=SKIPPED_STEPS - 1, wait=0, warmup=1, active=TRACED_STEPS, repeat=1),
             on_trace_ready=self._keep,
@@ -93,9 +90,8 @@ class Tracer:
         self._profiler.step()
 
     def _keep(self, ended: profiler.profile) -> None:
-        own_time = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
         operations = [
-            Operation(name=event.key, seconds=getattr(event, own_time) / 1e6, calls=event.count)
+            Operation(name=event.key, seconds=getattr(event, self._own_time) / 1e6, calls=event.count)
             for event in ended.key_averages()
             if not event.key.startswith("ProfilerStep")
         ]

@@ -1,6 +1,6 @@
 """What reading a section takes: predicted from its chunks, and counted while it is really read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ def counts() -> np.ndarray:
 
 
 @pytest.fixture
-def stored(tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def stored(tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> str:
     """A section in small chunks, on the file system."""
     everywhere = np.ones(SHAPE, np.bool_)
     meta = SectionMeta(
@@ -63,7 +63,7 @@ def stored(tmp_path: Path, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch) 
     with monkeypatch.context() as patch:
         patch.setattr(arrays, "chunk_shape", lambda shape, itemsize: (4, 32, 32))
         commit_section(str(tmp_path / "sec"), new, Settings(is_local=True))
-    yield str(tmp_path / "sec")
+    return str(tmp_path / "sec")
 
 
 @pytest.fixture
