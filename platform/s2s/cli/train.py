@@ -63,6 +63,8 @@ def describe(report: "RunReport", folder: Path, settings: "Settings") -> None:
     typer.secho(f"\n{report.config.name}: {report.steps} steps, best at {report.best_step}, {minutes} on {report.device}", bold=True)
     if report.is_leaky:
         typer.secho("LEAKY: sampling.mode paper let held-out bins into training; these figures flatter.", fg=typer.colors.RED)
+    if report.num_tiles:
+        typer.echo(f"A large section: learnt from and judged on {report.num_tiles} tiles of it, where most was measured.")
     if report.config.network.fill == "krige":
         typer.echo(_trusted(report.trust))
     typer.echo(markdown_table(report.scores) if report.scores else "No truth to score against: the section was measured sparsely.")

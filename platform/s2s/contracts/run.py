@@ -258,6 +258,7 @@ class RunReport(Document):
     data_sha256: str
     code_version: str
     is_leaky: bool = Field(description="sampling.mode paper: held-out bins reached training")
+    num_tiles: int = Field(0, ge=0, description="tiles of a large section that it learnt from and was judged on; 0: all of the section")
     steps: int = Field(ge=0, description="optimiser steps done")
     best_step: int = Field(ge=0, description="step whose weights were kept")
     validation_error: float | None = Field(description="on hidden observed bins, log1p units: absolute or root mean squared, as the loss")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Int
 from scipy.optimize import nnls
 
 from s2s.contracts.run import KrigingConfig
@@ -25,13 +25,16 @@ Field = Float32[np.ndarray, "gene y x"]
 Mask = Bool[np.ndarray, "y x"]
 Values = Float64[np.ndarray, "bin gene"]
 Points = Float64[np.ndarray, "bin 2"]
+Indices = Int[np.ndarray, " index"]
 
 NUM_FOLDS, SEED = 5, 0
 """Of `usual_folds`."""
 USUAL_SHARES = (0.8, 0.2)
 """Where nothing can be hidden."""
-REGION_BINS = 1000
-"""Observed bins of a region, where a section is cut: its cost grows with their cube, and a region's own bins are the middle quarter."""
+REGION_BINS = 400
+"""Observed bins of a region, where a section is cut: its cost grows with their cube, and a region's own bins are the middle quarter.
+Breast Xenium at 12.5 um: PCC .4718, .4728, .4732 with 1,000, 400, 256 of them, in 18, 4.8, 3.2 s; at 25 um, where one piece is usual
+and has .3379, they have .3384, .3373, .3373."""
 PRIOR_BINS = 20
 """Hidden samples that must speak before they are heard as much as the usual shares."""
 
@@ -109,13 +112,29 @@ def _krige_parts(measured: Measured, config: KrigingConfig) -> _Parts:
     factors, loadings = weighted_factors(values - mean, noise, config.rank)
     standard = (values - mean) / np.where(spread > FLAT, spread, np.inf)
     shared, own = (np.zeros((len(targets), len(mean)), np.float32) for _ in range(2))
-    most = config.max_bins if len(points) <= config.max_bins else min(config.max_bins, REGION_BINS)
-    for bins, part in regions(points, targets, most):
+    for bins, part in _regions(measured, points, targets, config.max_bins):
         kriging = Kriging(points[bins], noise[bins])
         shared[part] = kriging.estimate(factors[bins], targets[part]) @ loadings
         if config.own_share != 0:
             own[part] = kriging.estimate(standard[bins], targets[part]) * np.where(spread > FLAT, spread, 0)
     return _Parts(mean=mean, shared=shared, own=own)
+
+
+def _regions(measured: Measured, points: Points, targets: Points, max_bins: int) -> Iterator[tuple[Indices, Indices]]:
+    """Observed bins and targets that share a covariance: those of one piece, or of a region of it where it is large."""
+    for near, wanted in _pieces(measured):
+        for bins, part in regions(points[near], targets[wanted], max_bins if len(near) <= max_bins else min(max_bins, REGION_BINS)):
+            yield near[bins], wanted[part]
+
+
+def _pieces(measured: Measured) -> Iterator[tuple[Indices, Indices]]:
+    """Observed bins and targets of each piece with something measured."""
+    for rows, columns in measured.pieces or ((slice(None), slice(None)),):
+        inside = np.zeros_like(measured.tissue)
+        inside[rows, columns] = True
+        near, wanted = (np.flatnonzero(inside[mask]) for mask in (measured.observed, _wanted(measured)))
+        if near.size:
+            yield near, wanted
 
 
 def _shares(measured: Measured, hidden: Sequence[Mask], parts: Sequence[_Parts]) -> tuple[float, float]:

@@ -25,6 +25,7 @@ class Measured:
         phase: `(y, x)` offset of the observed positions; `(y, q)` on a hexagonal grid, see `lattice.geometry`.
         pitch_um: Side of a bin in micrometres; on a hexagonal grid the distance of neighbours.
         lattice: Shape of the grid; a hexagonal one is in offset coordinates, odd rows shifted by half a pitch.
+        pieces: Rows and columns of parts that lie far from each other in truth; none where the grid is the section's own.
     """
 
     expression: Float32[np.ndarray, "gene y x"]
@@ -35,6 +36,7 @@ class Measured:
     phase: tuple[int, int]
     pitch_um: float
     lattice: LatticeShape = "square"
+    pieces: tuple[tuple[slice, slice], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ def on_axial_grid(measured: Measured) -> Measured:
         observed=axial_array(measured.observed, measured, False),
         tissue=axial_array(measured.tissue, measured, False),
         lattice="square",
+        pieces=(),
     )
 
 

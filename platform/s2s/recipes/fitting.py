@@ -1,7 +1,7 @@
 """Fit a network to one section: windows in, the weights of the best validation out, resumable at any moment."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from s2s.storage.checkpoints import read_checkpoint, write_checkpoint
 from s2s.streaming.batches import BatchStream
 from s2s.streaming.folds import FoldWindows
 from s2s.streaming.photographs import load_pool
+from s2s.streaming.prefetch import prefetched
 from s2s.streaming.sections import DenseWindows, SampledWindows, WindowSource
 from s2s.tracking.tracker import Tracker
 from s2s.training.single import Callbacks, new_state, train
@@ -106,8 +107,8 @@ def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -
         progress=told,
         phases=phases,
     )
-    with tracer or nullcontext():
-        train(state, stream.batches(state.step), config.training, device, callbacks)
+    with closing(prefetched(stream.batches(state.step))) as batches, tracer or nullcontext():
+        train(state, batches, config.training, device, callbacks)
     return Fitted(
         imputer=replace(_imputer(run, state.network), trust=_trust(run, state.network, measured, folds)),
         known=known,

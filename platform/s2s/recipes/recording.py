@@ -112,8 +112,9 @@ def record(run: Run, tracker: RunTracker, outcome: Outcome) -> dict[str, str]:
     """
     run.on_progress("record", 0, 1)
     fitted, judgement = outcome.fitted, outcome.judgement
+    title = figure_title(run, len(outcome.measured.pieces))
     files = {
-        "section.png": section_figure(outcome.measured, outcome.imputed.prediction, held_out=outcome.truth, title=figure_title(run)),
+        "section.png": section_figure(outcome.measured, outcome.imputed.prediction, held_out=outcome.truth, title=title),
         "curves.png": curves_figure(fitted.losses, fitted.errors, best_step=fitted.best_step),
     }
     tracker.metrics({"network/trust": fitted.imputer.trust}, 0)
@@ -152,13 +153,14 @@ def publish(run: Run, tracker: RunTracker, outcome: Outcome) -> Release:
     return release
 
 
-def figure_title(run: Run) -> str:
-    """Name the section, and say so where it is synthetic or the run leaky."""
-    notes = [
-        text
-        for text, holds in (("synthetic", run.section.meta.is_synthetic), ("LEAKY: paper mode", run.config.sampling.mode == "paper"))
-        if holds
-    ]
+def figure_title(run: Run, num_tiles: int) -> str:
+    """Name the section, and say so where it is synthetic, shown by tiles, or the run leaky."""
+    said = {
+        "synthetic": run.section.meta.is_synthetic,
+        f"{num_tiles} tiles of it": num_tiles > 0,
+        "LEAKY: paper mode": run.config.sampling.mode == "paper",
+    }
+    notes = [text for text, holds in said.items() if holds]
     return " · ".join([run.section.meta.id, f"{run.section.meta.pitch_um:g} µm bins", *notes])
 
 

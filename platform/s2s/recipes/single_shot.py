@@ -59,6 +59,7 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
         on_progress(FINISHED_BEFORE, 1, 1)
         return report
     with attempting(run, launch) as run:
+        # Of a section too large to be learnt from whole, tiles spread over it take its place.
         measured, truth = measure_with_truth(run.section, config.sampling, config.genes)
 
         with launch.open_tracker(run) as tracker:
@@ -84,6 +85,7 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
             data_sha256=run.section.meta.data_sha256,
             code_version=__version__,
             is_leaky=config.sampling.mode == "paper",
+            num_tiles=len(measured.pieces),
             steps=fitted.steps,
             best_step=fitted.best_step,
             validation_error=fitted.validation_error,

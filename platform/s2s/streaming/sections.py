@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float32, Int
 from s2s.contracts.run import GeneConfig, SamplingConfig
 from s2s.lattice.geometry import SYMMETRIES, turn
 from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
-from s2s.storage.sections import Section
-from s2s.streaming.survey import as_measured, known_values, read_values, survey_section
+from s2s.storage.sections import Section, Window
+from s2s.streaming.excerpt import choose_genes, choose_tiles, is_large, on_one_sheet
+from s2s.streaming.survey import Survey, as_measured, known_values, read_values, survey_section
 from s2s.streaming.windows import Windows, window_places
 
 
@@ -127,12 +128,12 @@ def measure(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> Me
     Reads:
         Every gene once for the totals of the bins, then the chosen ones.
     """
-    measured, _ = _measure(section, sampling, genes)
-    return measured
+    survey = survey_section(section, sampling, genes)
+    return as_measured(survey, survey.chosen, read_values(survey, survey.chosen))
 
 
 def measure_with_truth(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> tuple[Measured, HeldOut | None]:
-    """Read what a method may see of a section, and the truth that it is judged on.
+    """Read what a method may learn from, and the truth that it is judged on; of a large section some tiles, see `excerpt`.
 
     Args:
         section: An open section.
@@ -150,15 +151,17 @@ def measure_with_truth(section: Section, sampling: SamplingConfig, genes: GeneCo
     Reads:
         No more than `measure`.
     """
-    measured, values = _measure(section, sampling, genes)
-    if section.meta.lattice.stride != 1:
+    survey = survey_section(section, sampling, genes)
+    if not is_large(section.meta.shape):
+        return _with_truth(survey)
+    some = replace(survey, chosen=choose_genes(survey.chosen))
+    return on_one_sheet([_with_truth(some, window) for window in choose_tiles(survey.observed, 2 * survey.stride)])
+
+
+def _with_truth(survey: Survey, window: Window | None = None) -> tuple[Measured, HeldOut | None]:
+    values = read_values(survey, survey.chosen, window)
+    measured = as_measured(survey, survey.chosen, values, window)
+    if survey.section.meta.lattice.stride != 1:
         return measured, None
     positions = measured.tissue & ~measured.observed
     return measured, HeldOut(expression=known_values(values, positions), positions=positions)
-
-
-def _measure(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> tuple[Measured, np.ndarray]:
-    """What a method may see, and the values of its genes at every position."""
-    survey = survey_section(section, sampling, genes)
-    values = read_values(survey, survey.chosen)
-    return as_measured(survey, survey.chosen, values), values

@@ -94,3 +94,34 @@ def test_networks_that_fill_for_themselves_get_no_fill():
     assert known.fill is None
     assert [fold.fill for fold in known.folds] == [None, None]
     np.testing.assert_array_equal(known.folds[1].hidden, folds[1])
+
+
+def test_pieces_know_nothing_of_each_other_but_what_their_genes_share():
+    one, other = _measured(), _measured(seed=0)
+    gap = np.zeros((*one.expression.shape[:2], 2), np.float32)
+    beside = replace(
+        one,
+        expression=np.concatenate([one.expression, gap + np.float32(np.nan), other.expression], axis=2),
+        observed=np.concatenate([one.observed, gap[0] > 0, other.observed], axis=1),
+        tissue=np.concatenate([one.tissue, gap[0] > 0, other.tissue], axis=1),
+        pieces=((slice(0, 16), slice(0, 18)), (slice(0, 16), slice(20, 38))),
+    )
+    config = CONFIG.model_copy(update={"own_share": 0.2, "noise_exponent": 0})
+    filled = krige_section(beside, config)
+    np.testing.assert_allclose(filled[:, :, :18], filled[:, :, 20:], rtol=1e-6)
+    alone = krige_section(one, config)
+    np.testing.assert_allclose(filled[:, :, :18], alone, rtol=1e-4, atol=1e-4)
+    joined = krige_section(replace(beside, pieces=()), config)
+    assert np.abs(joined[:, :, :18] - alone).max() > 1e-2
+
+
+def test_a_piece_without_samples_gets_the_mean():
+    measured = _measured()
+    left = np.zeros_like(measured.observed)
+    left[:, :8] = True
+    halved = replace(without(measured, measured.observed & ~left), pieces=((slice(0, 16), slice(0, 8)), (slice(0, 16), slice(8, 18))))
+    filled = krige_section(halved, CONFIG.model_copy(update={"own_share": 0.2}))
+    mean = halved.expression[:, halved.observed].mean(axis=1)
+    np.testing.assert_allclose(
+        filled[:, measured.tissue & ~left], np.broadcast_to(mean[:, None], (len(mean), (measured.tissue & ~left).sum())), rtol=1e-5
+    )

@@ -42,16 +42,16 @@ def test_scores_that_exist_are_all_named():
 
 
 @pytest.mark.parametrize(
-    ("is_synthetic", "mode", "expected"),
+    ("is_synthetic", "mode", "num_tiles", "expected"),
     [
-        pytest.param(False, "strict", "tiny · 25 µm bins", id="plain"),
-        pytest.param(True, "strict", "tiny · 25 µm bins · synthetic", id="synthetic"),
-        pytest.param(False, "paper", "tiny · 25 µm bins · LEAKY: paper mode", id="leaky"),
-        pytest.param(True, "paper", "tiny · 25 µm bins · synthetic · LEAKY: paper mode", id="both"),
+        pytest.param(False, "strict", 0, "tiny · 25 µm bins", id="plain"),
+        pytest.param(True, "strict", 0, "tiny · 25 µm bins · synthetic", id="synthetic"),
+        pytest.param(False, "paper", 0, "tiny · 25 µm bins · LEAKY: paper mode", id="leaky"),
+        pytest.param(True, "paper", 4, "tiny · 25 µm bins · synthetic · 4 tiles of it · LEAKY: paper mode", id="all"),
     ],
 )
-def test_a_figure_says_what_it_is_not(make_run, make_section, is_synthetic, mode, expected):
-    assert figure_title(make_run(make_section(is_synthetic=is_synthetic), sampling={"mode": mode})) == expected
+def test_a_figure_says_what_it_is_not(make_run, make_section, is_synthetic, mode, num_tiles, expected):
+    assert figure_title(make_run(make_section(is_synthetic=is_synthetic), sampling={"mode": mode}), num_tiles) == expected
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from s2s.recipes.methods import is_trained
 from s2s.recipes.run import SECTION_IN_KEY, Progress, Run, key_of, silent
 from s2s.recipes.sources import open_run, open_source
 from s2s.storage.sections import Section
-from s2s.streaming.sections import measure
+from s2s.streaming.sections import measure_with_truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +99,9 @@ def check_section(section: Section, cell: BenchmarkCell) -> None:
     Reads:
         The section once.
     """
-    measured = measure(section, SamplingConfig(phase=cell.phase), cell.genes)
-    if not (measured.tissue & ~measured.observed).any():
-        height, width = measured.tissue.shape
+    _, truth = measure_with_truth(section, SamplingConfig(phase=cell.phase), cell.genes)
+    if truth is None or not truth.positions.any():
+        height, width = section.meta.shape
         raise InputError(
             f"expected bins to hold out in {section.uri}, but on its grid of {height} x {width} all tissue is sampled at phase "
             f"{cell.phase}; it is too small for a benchmark"
