@@ -29,7 +29,7 @@ from s2s.recipes.imputing import ImputationRequest
 from s2s.recipes.run import silent
 from s2s.recipes.single_shot import single_shot
 from s2s.recipes.tiled.section import Destination, TiledRequest, impute_tiled
-from s2s.storage.photographs import commit_photographs
+from s2s.storage.photographs import write_photographs
 from s2s.storage.sections import Masks, NewSection, commit_section, open_section
 
 PIXELS = 128
@@ -57,7 +57,9 @@ def make(home: Path, side: int, num_genes: int, num_photographs: int) -> None:
     photographs = PhotographsMeta(
         id="noise", num_photographs=num_photographs, side=PIXELS, source="benchmark", input_sha256="0" * 64, code_version="0"
     )
-    commit_photographs(str(home / "photographs"), photographs, (rng.random((1, PIXELS, PIXELS)) for _ in range(num_photographs)), settings)
+    write_photographs(
+        str(home / "photographs"), photographs, (rng.random((PIXELS, PIXELS), np.float32) for _ in range(num_photographs)), settings
+    )
 
 
 def train(home: Path) -> None:

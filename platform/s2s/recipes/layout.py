@@ -13,10 +13,12 @@ from jaxtyping import Num
 from s2s.contracts.layout import LayoutReport, Reading
 from s2s.contracts.settings import Settings
 from s2s.imputation.tiling import USUAL_SIZE, cut
+from s2s.lattice.sampling import sampled_positions
 from s2s.recipes.run import Progress
 from s2s.recipes.tiled.layout import BLOCK_VALUES
 from s2s.storage.arrays import ArrayLayout, chunk_shape
 from s2s.storage.sections import NewSection, Section, commit_section, open_section
+from s2s.streaming.excerpt import choose_tiles, is_large
 from s2s.streaming.survey import survey_blocks
 
 USUAL_STRIDE = 2
@@ -45,7 +47,7 @@ def examine_layout(section: Section) -> LayoutReport:
     )
     readings = (
         predict("survey: every gene once", layout, ((genes, *whole) for genes in survey_blocks(section))),
-        predict("training on all genes, after the survey", layout, [(slice(0, num_genes), *whole)]),
+        predict("training on all genes, after the survey", layout, _learnt_from(num_genes, section.meta.shape)),
         predict(f"imputing all genes, {tiling.num_units} tiles, after the survey", layout, strips),
         predict("one gene", layout, [(slice(0, 1), *whole)]),
     )
@@ -78,6 +80,15 @@ def predict(what: str, layout: ArrayLayout, parts: Iterable[Part]) -> Reading:
         fetched_bytes=round(requests * layout.stored_bytes / layout.num_chunks),
         needed_bytes=round(needed * layout.itemsize * layout.compression),
     )
+
+
+def _learnt_from(num_genes: int, shape: tuple[int, int]) -> list[Part]:
+    """All of a section, or the tiles of a large one, as they lie where everything is measured."""
+    genes = slice(0, num_genes)
+    if not is_large(shape):
+        return [(genes, slice(0, shape[0]), slice(0, shape[1]))]
+    tiles = choose_tiles(sampled_positions(shape, USUAL_STRIDE, (0, 0)), 2 * USUAL_STRIDE)
+    return [(genes, slice(tile.y, tile.y + tile.height), slice(tile.x, tile.x + tile.width)) for tile in tiles]
 
 
 def rewrite_layout(uri: str, settings: Settings, on_progress: Progress) -> LayoutReport:

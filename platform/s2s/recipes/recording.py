@@ -119,6 +119,7 @@ def record(run: Run, tracker: RunTracker, outcome: Outcome) -> dict[str, str]:
     }
     tracker.metrics({"network/trust": fitted.imputer.trust}, 0)
     tracker.metrics({f"loop/{name}_s": seconds for name, seconds in fitted.phases.seconds.items()}, 0)
+    tracker.metrics({f"section/{name}": value for name, value in run.section.traffic.figures().items()}, 0)
     tracker.metrics({f"coverage/of_{100 * level:g}": share for level, share in outcome.imputed.calibration.coverage.items()}, 0)
     if judgement.rows:
         files["methods.png"] = methods_figure(judgement.rows, highlight=judgement.rows[0].method)

@@ -6,6 +6,7 @@ read would turn into silent zeros; so every chunk is written, empty ones too (a 
 
 import math
 import threading
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from s2s.contracts.settings import Settings
 from s2s.errors import InputError, MissingError, S2SError
 from s2s.storage.faults import translated
 from s2s.storage.location import open_store
+from s2s.storage.traffic import Traffic
 
 CHUNK_BYTES = 4 * 2**20
 """Before compression. One read unit: 1 to 8 MB is where a request's latency and its transfer weigh about the same."""
@@ -197,10 +199,12 @@ class ArrayReader:
 
     Attributes:
         uri: What messages name: where the commit lies.
+        traffic: What was fetched for it.
     """
 
     def __init__(self, uri: str, attempt_uri: str, settings: Settings) -> None:
         self.uri = uri
+        self.traffic = Traffic()
         self._attempt_uri = attempt_uri
         self._settings = settings
 
@@ -219,7 +223,7 @@ class ArrayReader:
             MissingError: the group was replaced or deleted since it was opened.
             StorageError: the store refused, broke off or does not answer.
         """
-        with translated(self.uri, self._settings):
+        with self.traffic.read(), translated(self.uri, self._settings):
             array = self._array(name)
             is_sliced = all(isinstance(part, slice) for part in selection)
             try:
@@ -266,15 +270,24 @@ class ArrayReader:
 
     @cached_property
     def _group(self) -> zarr.Group:
-        store = _Whole(open_store(self._attempt_uri, self._settings, read_only=True))
+        store = _Whole(open_store(self._attempt_uri, self._settings, read_only=True), self.traffic)
         return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=True)
 
 
 class _Whole(WrapperStore[Store]):
-    """A store in which every chunk has been written."""
+    """A store in which every chunk has been written; it counts what it gives."""
+
+    def __init__(self, store: Store, traffic: Traffic) -> None:
+        super().__init__(store)
+        self._traffic = traffic
+
+    def _with_store(self, store: Store) -> "_Whole":
+        return _Whole(store, self._traffic)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        started = time.perf_counter()
         value = await super().get(key, prototype, byte_range)
+        self._traffic.request(len(value) if value is not None else 0, time.perf_counter() - started)
         if value is None and "/c/" in key:
             raise MissingError(f"expected chunk {key} in {self._store}, found none: replaced or deleted while being read; open it again")
         return value

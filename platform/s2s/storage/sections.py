@@ -85,10 +85,12 @@ class Section:
     Attributes:
         uri: Where it was opened.
         meta: Its contract.
+        traffic: What was fetched of it.
     """
 
     def __init__(self, meta: SectionMeta, arrays: ArrayReader) -> None:
         self.uri = arrays.uri
+        self.traffic = arrays.traffic
         self.meta = meta
         self._arrays = arrays
 

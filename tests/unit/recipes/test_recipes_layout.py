@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from s2s.contracts.run import GeneConfig, SamplingConfig
 from s2s.contracts.section import SectionMeta
 from s2s.contracts.settings import Settings
 from s2s.imputation.tiling import UnitSize
@@ -15,7 +16,8 @@ from s2s.recipes.run import silent
 from s2s.storage import arrays
 from s2s.storage.arrays import ArrayLayout
 from s2s.storage.sections import Masks, NewSection, Section, Window, commit_section, open_section
-from s2s.streaming import survey
+from s2s.streaming import excerpt, survey
+from s2s.streaming.sections import measure_with_truth
 
 SHAPE, NUM_GENES = (80, 60), 10
 STORED = ArrayLayout(shape=(10, 80, 60), chunks=(4, 32, 32), itemsize=2, stored_bytes=9000)
@@ -102,6 +104,16 @@ def test_what_is_predicted_is_what_is_fetched(stored: str, count_chunks: Callabl
     assert count_chunks(section.read) == by_training.requests
     assert count_chunks(lambda: section.read([0])) == of_gene.requests
     assert count_chunks(lambda: section.read(slice(3, 5), Window(y=31, x=0, height=2, width=32))) == 4
+
+
+def test_of_a_large_section_its_tiles_are_fetched(stored: str, count_chunks: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(excerpt, "LARGE_BINS", 4000)
+    monkeypatch.setattr(excerpt, "TILE", 16)
+    section = open_section(stored, Settings(is_local=True))
+    by_survey, by_training, *_ = examine_layout(section).readings
+    both = count_chunks(lambda: measure_with_truth(section, SamplingConfig(), GeneConfig(min_detected=0)))
+    assert both == by_survey.requests + by_training.requests
+    assert by_training.requests < 4 * by_survey.requests
 
 
 def test_a_rewrite_changes_chunks_and_nothing_else(stored: str, counts: np.ndarray) -> None:
