@@ -12,6 +12,7 @@ def test_where_the_time_went(door, s2s_home: Path, small_section: tuple[str, ...
     assert "not registered" in said.out
     assert f"{tmp_path}/out/profile.md" in said.out
     page = (tmp_path / "out" / "profile.md").read_text()
+    assert "objects were fetched" in page
     stages, loop, operations = (page.split(f"## {heading}")[1] for heading in ("Stages", "The training loop", "Operations of 2"))
     assert all(f"| {name}" in stages for name in ("read", "train", "impute", "score"))
     assert all(f"| {name}" in loop for name in ("data", "step", "validation", "checkpoint"))

@@ -14,10 +14,13 @@ FIRST_STAGE = "read"
 MOST_OPERATIONS = 15
 
 ADVICE = """\
-**How to read it.** `data` is time in which the network waited for windows: above 3 % of the loop, section or photographs are read too
-slowly. `step` is the network; its operations stand below. `validation` shrinks with a larger `training.validate_every`, `checkpoint`
-with a larger `training.checkpoint_every_s`. Convolutions and matrix products should lead the operations; where `copy_`, `add` or
-`mul` do, memory is the limit and not arithmetic: try `training.precision=bfloat16`, or another `training.pass_bins`."""
+**How to read it.** `data` is time in which the network waited for windows, which a thread cuts ahead of it: above 3 % of the loop, give the
+run another core. `step` is the network; its operations stand below. `validation` shrinks with a larger `training.validate_every`,
+`checkpoint` with a larger `training.checkpoint_every_s`. Convolutions and matrix products should lead the operations; where `copy_`, `add`
+or `mul` do, memory is the limit and not arithmetic: try `training.precision=bfloat16`, or another `training.pass_bins`."""
+READ = """\
+Of the section {requests:.0f} objects were fetched, {mb:.1f} MB at {mb_per_s:.0f} MB/s with decoding; half of them took less than
+{request_p50_s:.4f} s, all but one in a hundred less than {request_p99_s:.4f} s."""
 TIMELINE = """\
 `trace.json.gz` beside this page is the same on a time line: open it at https://ui.perfetto.dev, which keeps it in the browser."""
 
@@ -55,6 +58,8 @@ def profile_files(run: Run, fitted: Fitted, stages: Mapping[str, float]) -> dict
     config = run.config
     about = f"{fitted.device}, {config.resources.cpus:g} of {os.cpu_count()} cores, peak memory {own_peak_memory_bytes() / 1e9:.2f} GB"
     parts = [f"# Where the time of {config.name} went", f"{about}; {fitted.steps} steps.", "## Stages of the run", _shares(stages)]
+    if traffic := run.section.traffic.figures():
+        parts.append(READ.format(**traffic, mb=traffic["bytes"] / 1e6, mb_per_s=traffic["bytes_per_s"] / 1e6))
     parts += ["## The training loop", _shares(fitted.phases.seconds), ADVICE]
     files: dict[str, bytes] = {}
     if fitted.trace is None:
