@@ -1,7 +1,7 @@
 """Batches made ready while the network is at work on the one before."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from s2s.network.batch import Batch
@@ -10,7 +10,7 @@ AHEAD = 2
 """One to hand over and one in the making; more would only take memory."""
 
 
-def prefetched(batches: Iterator[Batch]) -> Iterator[Batch]:
+def prefetched(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
     """Make batches in a thread, a few ahead of whoever takes them.
 
     Args:
