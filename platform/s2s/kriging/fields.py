@@ -56,9 +56,9 @@ class Kriging:
             weights = self._weights(fields[:, some])
             for start in range(0, len(targets), TARGET_BLOCK):
                 block = slice(start, start + TARGET_BLOCK)
-                away = cdist(targets[block], self._points)
+                away = cdist(targets[block], self._points).astype(np.float32)
                 for length, of_length in zip(LENGTHS, weights, strict=True):
-                    estimate[block, some] += np.exp(-away / length).astype(np.float32) @ of_length
+                    estimate[block, some] += np.exp(away / np.float32(-length)) @ of_length
         return estimate
 
     def _weights(self, fields: Fields) -> list[Float32[np.ndarray, "bin field"]]:

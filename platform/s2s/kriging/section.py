@@ -111,12 +111,13 @@ def _krige_parts(measured: Measured, config: KrigingConfig) -> _Parts:
     noise = relative_noise(values, exponent)
     factors, loadings = weighted_factors(values - mean, noise, config.rank)
     standard = (values - mean) / np.where(spread > FLAT, spread, np.inf)
+    fields = factors if config.own_share == 0 else np.concatenate([factors, standard], axis=1)  # at once: they share their covariances
     shared, own = (np.zeros((len(targets), len(mean)), np.float32) for _ in range(2))
     for bins, part in _regions(measured, points, targets, config.max_bins):
-        kriging = Kriging(points[bins], noise[bins])
-        shared[part] = kriging.estimate(factors[bins], targets[part]) @ loadings
+        estimate = Kriging(points[bins], noise[bins]).estimate(fields[bins], targets[part])
+        shared[part] = estimate[:, : len(loadings)] @ loadings
         if config.own_share != 0:
-            own[part] = kriging.estimate(standard[bins], targets[part]) * np.where(spread > FLAT, spread, 0)
+            own[part] = estimate[:, len(loadings) :] * np.where(spread > FLAT, spread, 0)
     return _Parts(mean=mean, shared=shared, own=own)
 
 
