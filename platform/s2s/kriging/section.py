@@ -17,6 +17,7 @@ from s2s.kriging.factors import FLAT, weighted_factors
 from s2s.kriging.fields import Kriging
 from s2s.kriging.noise import noise_exponent, relative_noise
 from s2s.kriging.regions import regions
+from s2s.kriging.threads import side_by_side
 from s2s.lattice.geometry import positions
 from s2s.lattice.measured import Measured, without
 from s2s.lattice.sampling import random_folds
@@ -113,11 +114,15 @@ def _krige_parts(measured: Measured, config: KrigingConfig) -> _Parts:
     standard = (values - mean) / np.where(spread > FLAT, spread, np.inf)
     fields = factors if config.own_share == 0 else np.concatenate([factors, standard], axis=1)  # at once: they share their covariances
     shared, own = (np.zeros((len(targets), len(mean)), np.float32) for _ in range(2))
-    for bins, part in _regions(measured, points, targets, config.max_bins):
+
+    def krige(region: tuple[Indices, Indices]) -> None:
+        bins, part = region
         estimate = Kriging(points[bins], noise[bins]).estimate(fields[bins], targets[part])
         shared[part] = estimate[:, : len(loadings)] @ loadings
         if config.own_share != 0:
             own[part] = estimate[:, len(loadings) :] * np.where(spread > FLAT, spread, 0)
+
+    side_by_side(krige, list(_regions(measured, points, targets, config.max_bins)))
     return _Parts(mean=mean, shared=shared, own=own)
 
 
