@@ -69,6 +69,7 @@ def train(home: Path) -> None:
             **read_preset("laptop"),
             "training": {**read_preset("laptop")["training"], "max_steps": STEPS},
             "name": "scaling", "section": str(home / "section"), "photographs": str(home / "photographs"), "genes": EVERY_GENE,
+            "resources": {"cpus": 1},
         }
     )  # fmt: skip
     single_shot(config, Settings(home=home, is_local=True))
