@@ -1,7 +1,7 @@
 """How time and memory of one section grow with its bins, its genes and the photographs: a line per axis, and its slope.
 
 Every point trains (20 steps) and imputes tile by tile, each in a process of its own. On a log-log plot a slope of 1 is cost in
-proportion. The plot goes to the folder that S2S_FIGURES names, where it is set.
+proportion. The plot goes to the folder that FIGURES_FOLDER names, where it is set.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.ticker import NullFormatter
 
 from s2s.evaluation.plots.canvas import blank, frame, to_png
 
@@ -64,9 +65,10 @@ def test_cost_grows_no_faster_than_the_work(benchmark) -> None:
             unit, label = (1e9, "GB") if name.endswith("bytes") else (1, "s")
             axes.loglog(work, cost / unit, marker="o", label=f"{name.split(',')[0]}, {label}: slope {slopes[f'{axis}: {name}']:.2f}")
         axes.set_xlabel(axis)
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(fontsize=7, frameon=False)
         frame(axes, grid="both")
-    if folder := os.environ.get("S2S_FIGURES"):
+    if folder := os.environ.get("FIGURES_FOLDER"):
         Path(folder, "scaling.png").write_bytes(to_png(figure))
     benchmark.extra_info |= {name: round(slope, 3) for name, slope in slopes.items()}
     print(json.dumps(benchmark.extra_info))  # noqa: T201
