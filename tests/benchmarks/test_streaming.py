@@ -65,8 +65,8 @@ def test_a_section_against_its_objects(benchmark, s3_settings: Settings) -> None
     uri = store_section(s3_settings, "bench-read", NUM_GENES)
     place = parse(uri)
     bucket = s3_store(place.root, place.key, s3_settings)
-    keys = [item["path"] for page in obstore.list(bucket) for item in page if "/counts/c/" in item["path"]]
-    sizes = [item["size"] for page in obstore.list(bucket) for item in page if "/counts/c/" in item["path"]]
+    chunks = {item["path"]: item["size"] for page in obstore.list(bucket) for item in page if "/counts/c/" in item["path"]}
+    keys, sizes = list(chunks), list(chunks.values())
     attempt = keys[0].split("/")[0]
     s3fs_settings = s3_settings.model_copy(update={"zarr_client": "s3fs"})
     rounds: list[dict[str, float]] = []

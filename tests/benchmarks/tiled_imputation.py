@@ -69,19 +69,19 @@ def release_of(config: NetworkConfig) -> tuple[Release, bytes]:
     return release, weights
 
 
-def store(side: int, uri: str, settings: Settings) -> None:
+def store(side: int, uri: str, settings: Settings, num_genes: int = NUM_GENES) -> None:
     """Store a synthetic section of `side` x `side` bins."""
     rng, everywhere, rows = np.random.default_rng(0), np.ones((side, side), np.bool_), np.arange(side)
     meta = SectionMeta(
-        id="wide", tissue="test", organism="synthetic", technology="synthetic", pitch_um=10, shape=(side, side), num_genes=NUM_GENES,
+        id="wide", tissue="test", organism="synthetic", technology="synthetic", pitch_um=10, shape=(side, side), num_genes=num_genes,
         is_synthetic=True, source="benchmark", input_sha256="0" * 64, code_version="0",
     )  # fmt: skip
     blocks = (
         rng.poisson(1 + np.sin(rows / (5 + gene % 7))[None, :, None] * np.cos(rows / (6 + gene % 5))[None, None] + 1).astype(np.uint16)
-        for gene in range(NUM_GENES)
+        for gene in range(num_genes)
     )
     masks = Masks(tissue=everywhere, observed=everywhere, valid=everywhere)
-    commit_section(uri, NewSection(meta=meta, genes=[f"G{gene}" for gene in range(NUM_GENES)], blocks=blocks, masks=masks), settings)
+    commit_section(uri, NewSection(meta=meta, genes=[f"G{gene}" for gene in range(num_genes)], blocks=blocks, masks=masks), settings)
 
 
 def one(network: str, home: str) -> None:

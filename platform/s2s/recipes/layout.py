@@ -17,9 +17,9 @@ from s2s.lattice.sampling import sampled_positions
 from s2s.recipes.run import Progress
 from s2s.recipes.tiled.layout import BLOCK_VALUES
 from s2s.storage.arrays import ArrayLayout, chunk_shape
-from s2s.storage.sections import NewSection, Section, commit_section, open_section
+from s2s.storage.sections import NewSection, Section, Window, commit_section, open_section
 from s2s.streaming.excerpt import choose_tiles, is_large
-from s2s.streaming.survey import survey_blocks
+from s2s.streaming.survey import spans, survey_blocks
 
 USUAL_STRIDE = 2
 Part = tuple[slice, slice, slice]
@@ -84,11 +84,11 @@ def predict(what: str, layout: ArrayLayout, parts: Iterable[Part]) -> Reading:
 
 def _learnt_from(num_genes: int, shape: tuple[int, int]) -> list[Part]:
     """All of a section, or the tiles of a large one, as they lie where everything is measured."""
-    genes = slice(0, num_genes)
-    if not is_large(shape):
-        return [(genes, slice(0, shape[0]), slice(0, shape[1]))]
-    tiles = choose_tiles(sampled_positions(shape, USUAL_STRIDE, (0, 0)), 2 * USUAL_STRIDE)
-    return [(genes, slice(tile.y, tile.y + tile.height), slice(tile.x, tile.x + tile.width)) for tile in tiles]
+    if is_large(shape):
+        windows = choose_tiles(sampled_positions(shape, USUAL_STRIDE, (0, 0)), 2 * USUAL_STRIDE)
+    else:
+        windows = [Window(y=0, x=0, height=shape[0], width=shape[1])]
+    return [(slice(0, num_genes), *spans(window)) for window in windows]
 
 
 def rewrite_layout(uri: str, settings: Settings, on_progress: Progress) -> LayoutReport:

@@ -17,7 +17,7 @@ from s2s.storage.sections import Window
 from s2s.streaming.windows import tissue_share
 
 LARGE_BINS = 2**16
-"""Of a grid; larger ones are learnt from by tiles. Kriging one of this size, once for every fold, takes two cores some ten minutes."""
+"""Of a grid; larger ones are learnt from by tiles. Kriging one of this size, once for every fold, takes minutes before the first step."""
 
 TILE, NUM_TILES = 48, 4
 """Side in bins, a training window of 32 and room to move it; their number: halved twice."""
@@ -78,7 +78,8 @@ def on_one_sheet(tiles: Sequence[tuple[Measured, HeldOut | None]]) -> tuple[Meas
     Returns:
         The sheet, which knows its tiles as `pieces`, and the truth on it where there is one.
     """
-    (first, _), side = tiles[0], max(tiles[0][0].tissue.shape)
+    first = tiles[0][0]
+    side = len(first.tissue)
     sheet = _side_of_sheet(len(tiles), side)
     places = tuple(_places(len(tiles), side))
 
