@@ -10,7 +10,6 @@ from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float32, Int
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from s2s.contracts.panel import ClusterAgreement
 from s2s.errors import MissingError
@@ -32,6 +31,8 @@ def cluster_agreement(truth: Bins, estimate: Bins) -> ClusterAgreement:
     Raises:
         MissingError: scanpy or igraph is not installed.
     """
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score  # takes a second, and few want a panel
+
     ours, theirs = clusters(truth), clusters(estimate)
     return ClusterAgreement(
         in_truth=len(np.unique(ours)),
