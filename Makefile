@@ -29,7 +29,7 @@ check: $(VENV)/.ready ## lint, format, types, floors, unit tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(PYTEST) tests/unit tests/test_architecture.py tests/contract/test_schemas.py
+	$(PYTEST) -n 2 --dist loadfile tests/unit tests/test_architecture.py tests/contract/test_schemas.py
 
 chaos: $(VENV)/.ready ## kill hosts, cut networks, fill disks (Linux, root, minutes); TIMES=3 does it three times
 	for time in $$(seq $(TIMES)); do $(PYTEST) tests/chaos -m chaos || exit 1; done

@@ -19,7 +19,7 @@ from s2s.streaming.windows import tissue_share
 LARGE_BINS = 2**16
 """Of a grid; larger ones are learnt from by tiles. Kriging one of this size, once for every fold, takes minutes before the first step."""
 
-TILE, NUM_TILES = 48, 4
+TILE, NUM_TILES = 40, 4
 """Side in bins, a training window of 32 and room to move it; their number: halved twice."""
 
 GAP = 16

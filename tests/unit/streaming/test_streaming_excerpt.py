@@ -93,6 +93,6 @@ def test_a_sparse_section_has_a_sheet_without_truth(make_section):
 def test_genes_are_thinned_out_evenly_where_there_are_many():
     assert choose_genes((3, 5, 8)) == (3, 5, 8)
     some = choose_genes(range(18_000))
-    assert len(some) <= excerpt.MOST_VALUES // 112**2
+    assert len(some) <= excerpt.MOST_VALUES // 104**2
     assert (some[0], some[-1]) == (0, 17_999)
     assert set(np.diff(some)) <= {3, 4}
