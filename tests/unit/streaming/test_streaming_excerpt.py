@@ -6,7 +6,7 @@ import pytest
 from s2s.contracts.run import GeneConfig, SamplingConfig
 from s2s.lattice.sampling import sampled_positions
 from s2s.streaming import excerpt
-from s2s.streaming.excerpt import GAP, choose_genes, choose_tiles, is_large
+from s2s.streaming.excerpt import GAP, TILE, choose_genes, choose_tiles, is_large
 from s2s.streaming.sections import measure, measure_with_truth
 
 EVERY_GENE = GeneConfig(min_detected=0)
@@ -31,18 +31,18 @@ def test_a_section_as_large_as_allowed_is_taken_whole():
 def test_tiles_lie_in_each_quarter_where_most_is_measured():
     observed = np.zeros((400, 300), np.bool_)
     for top, left in ((8, 16), (60, 200), (220, 12), (300, 240)):
-        observed[top : top + 48, left : left + 48] = True
+        observed[top : top + TILE, left : left + TILE] = True
     observed[::40, ::40] = True
     tiles = choose_tiles(observed, 4)
     assert {(tile.y, tile.x) for tile in tiles} == {(8, 16), (60, 200), (220, 12), (300, 240)}
-    assert {(tile.height, tile.width) for tile in tiles} == {(48, 48)}
+    assert {(tile.height, tile.width) for tile in tiles} == {(TILE, TILE)}
 
 
 def test_where_all_is_measured_a_tile_lies_in_the_middle_of_its_quarter():
     tiles = choose_tiles(sampled_positions((400, 400), 2, (1, 0)), 4)
     for tile, (y, x) in zip(tiles, [(100, 100), (100, 300), (300, 100), (300, 300)], strict=True):
-        assert abs(tile.y + 24 - y) <= 4
-        assert abs(tile.x + 24 - x) <= 4
+        assert abs(tile.y + TILE // 2 - y) <= 4
+        assert abs(tile.x + TILE // 2 - x) <= 4
 
 
 @pytest.mark.parametrize(
@@ -95,4 +95,4 @@ def test_genes_are_thinned_out_evenly_where_there_are_many():
     some = choose_genes(range(18_000))
     assert len(some) <= excerpt.MOST_VALUES // 104**2
     assert (some[0], some[-1]) == (0, 17_999)
-    assert set(np.diff(some)) <= {3, 4}
+    assert set(np.diff(some)) <= {2, 3}
