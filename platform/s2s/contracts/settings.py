@@ -46,6 +46,12 @@ class Settings(BaseSettings):
         "obstore", validation_alias="S2S_ZARR_CLIENT", description="library that moves Zarr chunks; obstore is about twice as fast"
     )
     zarr_concurrency: int = Field(64, ge=1, le=1024, validation_alias="S2S_ZARR_CONCURRENCY", description="chunks in flight per process")
+    cache_bytes: int = Field(
+        4 * 2**30,
+        ge=0,
+        validation_alias="S2S_CACHE_BYTES",
+        description="chunks of S3 kept on disk in S2S_HOME/cache; 0: none",
+    )
     aws_access_key_id: SecretStr | None = Field(
         None, validation_alias="AWS_ACCESS_KEY_ID", description="S3 key; absent: the role of the machine"
     )

@@ -20,7 +20,7 @@ run another core. `step` is the network; its operations stand below. `validation
 or `mul` do, memory is the limit and not arithmetic: try `training.precision=bfloat16`, or another `training.pass_bins`."""
 READ = """\
 Of the section {requests:.0f} objects were fetched, {mb:.1f} MB at {mb_per_s:.0f} MB/s with decoding; half of them took less than
-{request_p50_s:.4f} s, all but one in a hundred less than {request_p99_s:.4f} s."""
+{request_p50_s:.4f} s, all but one in a hundred less than {request_p99_s:.4f} s. {cache_hits:.0f} more were on this node already."""
 TIMELINE = """\
 `trace.json.gz` beside this page is the same on a time line: open it at https://ui.perfetto.dev, which keeps it in the browser."""
 

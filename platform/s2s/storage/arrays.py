@@ -27,6 +27,7 @@ from s2s.contracts.settings import Settings
 from s2s.errors import InputError, MissingError, S2SError
 from s2s.storage.faults import translated
 from s2s.storage.location import open_store
+from s2s.storage.node_cache import FOLDER, CachedStore, NodeCache
 from s2s.storage.traffic import Traffic
 
 CHUNK_BYTES = 4 * 2**20
@@ -270,7 +271,10 @@ class ArrayReader:
 
     @cached_property
     def _group(self) -> zarr.Group:
-        store = _Whole(open_store(self._attempt_uri, self._settings, read_only=True), self.traffic)
+        store: Store = _Whole(open_store(self._attempt_uri, self._settings, read_only=True), self.traffic)
+        if self._attempt_uri.startswith("s3://") and self._settings.cache_bytes:
+            cache = NodeCache(self._settings.home / FOLDER, self._settings.cache_bytes)
+            store = CachedStore(store, cache, self._attempt_uri, self.traffic)
         return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=True)
 
 

@@ -14,10 +14,14 @@ def test_figures_of_known_requests():
     assert traffic.figures() == {}
     for seconds in (*[0.01] * 98, 0.5, 0.5):
         traffic.request(1000, seconds)
+    traffic.found(3000)
     traffic.reading_s = 2.0
     assert traffic.figures() == pytest.approx(
-        {"requests": 100, "bytes": 100_000, "bytes_per_s": 50_000, "request_p50_s": 0.01, "request_p99_s": 0.5}
-    )
+        {
+            "requests": 100, "bytes": 100_000, "bytes_per_s": 51_500, "request_p50_s": 0.01, "request_p99_s": 0.5,
+            "cache_hits": 1, "cache_bytes": 3000,
+        }
+    )  # fmt: skip
 
 
 def test_reading_a_section_counts_its_objects():
