@@ -62,6 +62,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 @pytest.mark.timeout(1200)
 def test_a_section_against_its_objects(benchmark, s3_settings: Settings) -> None:
+    cached_settings, s3_settings = s3_settings, s3_settings.model_copy(update={"cache_bytes": 0})
     uri = store_section(s3_settings, "bench-read", NUM_GENES)
     place = parse(uri)
     bucket = s3_store(place.root, place.key, s3_settings)
@@ -105,6 +106,7 @@ def test_a_section_against_its_objects(benchmark, s3_settings: Settings) -> None
         "fetched, s3fs": lambda: fetched(s3fs_settings),
         "decoded, obstore": lambda: decoded(s3_settings),
         "decoded, s3fs": lambda: decoded(s3fs_settings),
+        "decoded, from the node": lambda: decoded(cached_settings),
     }
 
     def measure_all() -> None:
@@ -133,7 +135,7 @@ def slow_settings(s3_settings: Settings) -> Iterator[Settings]:
     )
     assert slow.stdout is not None
     try:
-        yield s3_settings.model_copy(update={"s3_endpoint": f"http://127.0.0.1:{int(slow.stdout.readline())}"})
+        yield s3_settings.model_copy(update={"s3_endpoint": f"http://127.0.0.1:{int(slow.stdout.readline())}", "cache_bytes": 0})
     finally:
         slow.terminate()
         slow.communicate()

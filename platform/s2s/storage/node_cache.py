@@ -1,7 +1,7 @@
 """Chunks of S3 kept on the disk of the node: many runs read the same photographs, and every seed the same section.
 
 Decision: nothing ever grows stale, because a commit writes all of its objects below a new attempt's folder and never again; so a chunk
-is kept under a hash of its whole address, and no server is asked. Zarr's own `CacheStore` counts in one process what it holds; here
+is kept under a hash of its address, and no server is asked. Zarr's own `CacheStore` counts in one process what it holds; here
 processes share a folder, so what is on the disk is counted on the disk. Nothing that goes wrong here may end a run.
 """
 
