@@ -23,10 +23,10 @@ from s2s.recipes.single_shot import single_shot
 from s2s.recipes.sources import open_source
 from s2s.storage.objects import read_bytes
 
-NUM_GENES, SIDE, STEPS, SOME = 300, 96, 1000, 4
+NUM_GENES, SIDE, STEPS, SOME = 300, 96, 400, 3
 
 
-def run(section: str, genes: GeneConfig, settings: Settings) -> tuple[RunReport, pd.DataFrame]:
+def run(section: str, genes: GeneConfig, settings: Settings, steps: int = STEPS) -> tuple[RunReport, pd.DataFrame]:
     """Train, impute, score; the report, and what the run itself scored on each gene."""
     config = RunConfig.model_validate(
         {
@@ -35,11 +35,11 @@ def run(section: str, genes: GeneConfig, settings: Settings) -> tuple[RunReport,
             "genes": genes,
             "network": read_preset("paper")["network"] | {"features": 8, "growth": 8, "blocks": 1, "layers": 2},
             "training": {
-                "max_steps": STEPS,
-                "batch": 8,
+                "max_steps": steps,
+                "batch": 4,
                 "window": 32,
                 "learning_rate": 1e-3,
-                "validate_every": 250,
+                "validate_every": 200,
                 "precision": "float32",
             },
             "tracking": {"register_model": False},
@@ -59,7 +59,7 @@ def test_shared_against_per_gene(benchmark) -> None:
             settings = Settings(home=Path(home), is_local=True)
             tissue = SyntheticTissue(kind="layers", height=SIDE, width=SIDE, num_genes=NUM_GENES)
             section = open_source(tissue, settings, silent)
-            run(section.uri, GeneConfig(limit=4), settings)  # libraries, photographs
+            run(section.uri, GeneConfig(limit=4), settings, steps=4)  # libraries, photographs
             started = time.perf_counter()
             report, shared = run(section.uri, GeneConfig(), settings)
             of_all = time.perf_counter() - started

@@ -24,13 +24,13 @@ from s2s.storage.traffic import Traffic
 FOLDER = "cache"
 CHECKSUM_BYTES = 4
 SWEEPS = 16
-"""A process looks over the folder each time it has added this part of the limit, and once at its first addition."""
+"""A process looks over the folder each time it has added this part of the limit."""
 
 _log = logging.getLogger(__name__)
 
 
 class NodeCache:
-    """A folder of chunks, of at most so many bytes; the ones that nobody asked for longest go first.
+    """A folder of chunks, of at most so many bytes and half of what the disk has for it; those that nobody asked for longest go first.
 
     Several processes may use one folder at once: files appear whole, and one that goes while it is wanted is fetched again.
     """
@@ -43,7 +43,7 @@ class NodeCache:
             max_bytes: Of all files; those of other processes that were not counted yet may exceed it by a sixteenth each.
         """
         self._folder, self._max_bytes = folder, max_bytes
-        self._added = max_bytes
+        self._room = 0
 
     def get(self, address: str) -> bytes | None:
         """Find a chunk; None where it is not there, or not whole.
@@ -70,15 +70,16 @@ class NodeCache:
             address: URI of the object.
             value: All of its bytes.
         """
-        if len(value) > self._max_bytes // SWEEPS:
+        size = len(value) + CHECKSUM_BYTES
+        if size > self._max_bytes // SWEEPS:
             return
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._added += len(value) + CHECKSUM_BYTES
-            if self._added > self._max_bytes // SWEEPS:
-                self._sweep()
-                self._added = 0
-            self._write(self._file(address), _checksum(value) + value)
+            if size > self._room:
+                self._room = self._make_room()
+            if size <= self._room:
+                self._room -= size
+                self._write(self._file(address), _checksum(value) + value)
         except OSError as error:
             _log.debug("chunk not kept in %s: %s", self._folder, error)
 
@@ -95,21 +96,23 @@ class NodeCache:
             Path(name).unlink(missing_ok=True)
             raise
 
-    def _sweep(self) -> None:
-        """Make room for what may be added until the next time; at most half of what is free on the disk is ever taken."""
+    def _make_room(self) -> int:
+        """Say how much may be added until the folder is looked over again, having made room for it."""
         found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 with suppress(OSError):  # another process took it
                     found.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
         held = sum(size for _, size, _ in found)
-        most = min(self._max_bytes, held + shutil.disk_usage(self._folder).free // 2) - self._max_bytes // SWEEPS
+        most = min(self._max_bytes, (held + shutil.disk_usage(self._folder).free) // 2)
+        room = most // SWEEPS
         for _, size, path in sorted(found):
-            if held <= most:
-                return
+            if held <= most - room:
+                break
             with suppress(OSError):
                 Path(path).unlink()
             held -= size
+        return room
 
 
 class CachedStore(WrapperStore[Store]):

@@ -3,11 +3,13 @@
 import asyncio
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from s2s.storage import node_cache
 from s2s.storage.node_cache import SWEEPS, CachedStore, NodeCache
 from s2s.storage.traffic import Traffic
 
@@ -54,6 +56,18 @@ def test_a_chunk_as_large_as_the_cache_is_not_kept(tmp_path):
     cache = NodeCache(tmp_path, ROOM)
     cache.put("large", bytes(ROOM // SWEEPS + 1))
     assert cache.get("large") is None
+
+
+def test_a_full_disk_is_left_alone(tmp_path, monkeypatch):
+    cache, free = NodeCache(tmp_path, ROOM), ROOM // 2
+    monkeypatch.setattr(node_cache.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free - kept(tmp_path)))
+    for number in range(200):
+        cache.put(str(number), bytes(ROOM // 256))
+        assert kept(tmp_path) <= free // 2
+    assert cache.get("199") is not None
+    free = 0
+    NodeCache(tmp_path, ROOM).put("more", bytes(100))
+    assert cache.get("more") is None
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
