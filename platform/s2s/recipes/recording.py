@@ -12,7 +12,6 @@ from jaxtyping import Float32
 
 from s2s import __version__
 from s2s.contracts.release import Release
-from s2s.evaluation.plots import curves_figure, methods_figure, section_figure
 from s2s.evaluation.release_card import release_card
 from s2s.evaluation.tables import gene_parquet, markdown_table
 from s2s.imputation.predict import Imputation
@@ -110,6 +109,8 @@ def record(run: Run, tracker: RunTracker, outcome: Outcome) -> dict[str, str]:
     Writes:
         The same files into the run's folder and into MLflow.
     """
+    from s2s.evaluation.plots import curves_figure, methods_figure, section_figure
+
     run.on_progress("record", 0, 1)
     fitted, judgement = outcome.fitted, outcome.judgement
     title = figure_title(run, len(outcome.measured.pieces))
