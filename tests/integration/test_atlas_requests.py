@@ -39,7 +39,7 @@ def counted(s3_settings: Settings, mlflow_server: str, tmp_path: Path) -> Iterat
         ask(order).close()
         return found
 
-    changes = {"s3_endpoint": f"http://127.0.0.1:{port}", "mlflow_uri": mlflow_server, "home": tmp_path / "home"}
+    changes = {"s3_endpoint": f"http://127.0.0.1:{port}", "mlflow_uri": mlflow_server, "home": tmp_path / "home", "cache_bytes": 0}
     try:
         assert program.stdout is not None
         program.stdout.readline()  # it serves
