@@ -26,8 +26,8 @@ from zarr.storage import WrapperStore
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError, MissingError, S2SError
 from s2s.storage.faults import translated
-from s2s.storage.location import open_store
-from s2s.storage.node_cache import FOLDER, CachedStore, NodeCache
+from s2s.storage.location import open_store, parse
+from s2s.storage.node_cache import FOLDER, CachedStore, is_chunk, node_cache
 from s2s.storage.traffic import Traffic
 
 CHUNK_BYTES = 4 * 2**20
@@ -272,8 +272,8 @@ class ArrayReader:
     @cached_property
     def _group(self) -> zarr.Group:
         store: Store = _Whole(open_store(self._attempt_uri, self._settings, read_only=True), self.traffic)
-        if self._attempt_uri.startswith("s3://") and self._settings.cache_bytes:
-            cache = NodeCache(self._settings.home / FOLDER, self._settings.cache_bytes)
+        if parse(self._attempt_uri).scheme == "s3" and self._settings.cache_bytes:
+            cache = node_cache(self._settings.home / FOLDER, self._settings.cache_bytes)
             store = CachedStore(store, cache, self._attempt_uri, self.traffic)
         return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=True)
 
@@ -292,6 +292,6 @@ class _Whole(WrapperStore[Store]):
         started = time.perf_counter()
         value = await super().get(key, prototype, byte_range)
         self._traffic.request(len(value) if value is not None else 0, time.perf_counter() - started)
-        if value is None and "/c/" in key:
+        if value is None and is_chunk(key):
             raise MissingError(f"expected chunk {key} in {self._store}, found none: replaced or deleted while being read; open it again")
         return value

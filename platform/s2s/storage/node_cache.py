@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import zlib
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from zarr.abc.store import ByteRequest, Store
@@ -115,6 +116,17 @@ class NodeCache:
         return room
 
 
+@cache
+def node_cache(folder: Path, max_bytes: int) -> NodeCache:
+    """The cache in a folder: one for all readers of this process, which together count what they add."""
+    return NodeCache(folder, max_bytes)
+
+
+def is_chunk(key: str) -> bool:
+    """Say whether a key of a Zarr store is that of a chunk, not of metadata."""
+    return "/c/" in key
+
+
 class CachedStore(WrapperStore[Store]):
     """A store whose whole chunks are looked for on the node first; what was found there is counted apart."""
 
@@ -135,7 +147,7 @@ class CachedStore(WrapperStore[Store]):
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Read an object; only whole chunks are kept, for metadata is one request and parts are not whole."""
-        if byte_range is not None or "/c/" not in key:
+        if byte_range is not None or not is_chunk(key):
             return await super().get(key, prototype, byte_range)
         address = f"{self._uri}/{key}"
         kept = await asyncio.to_thread(self._cache.get, address)

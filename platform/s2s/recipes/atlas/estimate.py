@@ -2,8 +2,8 @@
 
 Decision: seconds are taken to grow with bins times genes, which holds within a preset from small to large sections to about
 a factor of two; the range is that of the runs seen, not a confidence interval. Requests and bytes are what a training run of
-preset `laptop` was counted to make (`infra/scale.md`), on a node whose cache is empty; a test
-holds the constants to what a real store counts.
+preset `laptop` was counted to make (`infra/scale.md`), on a node whose cache is empty; a test holds the
+constants to what a real store counts.
 """
 
 import math
