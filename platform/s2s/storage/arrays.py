@@ -232,6 +232,8 @@ class ArrayReader:
             except S2SError:
                 raise
             except (RuntimeError, ValueError) as error:  # what codecs raise
+                if isinstance(store := self._group.store, CachedStore):
+                    store.forget()
                 raise InputError(
                     f"expected whole chunks of {name!r} in {self.uri}, found a damaged one ({error}); restore the object, or ingest again"
                 ) from error

@@ -1,7 +1,7 @@
 """Chunks of S3 kept on the disk of the node: many runs read the same photographs, and every seed the same section.
 
 Decision: nothing ever grows stale, because a commit writes all of its objects below a new attempt's folder and never again; so a chunk
-is kept under a hash of its address, and no server is asked. Zarr's own `CacheStore` counts in one process what it holds; here
+is kept under hashes of its store and its key, and no server is asked. Zarr's own `CacheStore` counts in one process what it holds; here
 processes share a folder, so what is on the disk is counted on the disk. Nothing that goes wrong here may end a run.
 """
 
@@ -46,13 +46,14 @@ class NodeCache:
         self._folder, self._max_bytes = folder, max_bytes
         self._room = 0
 
-    def get(self, address: str) -> bytes | None:
+    def get(self, uri: str, key: str) -> bytes | None:
         """Find a chunk; None where it is not there, or not whole.
 
         Args:
-            address: URI of the object.
+            uri: Root of its store.
+            key: Of the chunk.
         """
-        file = self._file(address)
+        file = self._file(uri, key)
         try:
             data = file.read_bytes()
             checksum, value = data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]
@@ -64,11 +65,12 @@ class NodeCache:
             return None
         return value
 
-    def put(self, address: str, value: bytes) -> None:
+    def put(self, uri: str, key: str, value: bytes) -> None:
         """Keep a chunk, if the disk has room for it.
 
         Args:
-            address: URI of the object.
+            uri: Root of its store.
+            key: Of the chunk.
             value: All of its bytes.
         """
         size = len(value) + CHECKSUM_BYTES
@@ -80,12 +82,22 @@ class NodeCache:
                 self._room = self._make_room()
             if size <= self._room:
                 self._room -= size
-                self._write(self._file(address), _checksum(value) + value)
+                self._write(self._file(uri, key), _checksum(value) + value)
         except OSError as error:
             _log.debug("chunk not kept in %s: %s", self._folder, error)
 
-    def _file(self, address: str) -> Path:
-        return self._folder / hashlib.sha256(address.encode()).hexdigest()
+    def forget(self, uri: str) -> None:
+        """Drop every chunk of a store: one that S3 itself held damaged is to be fetched again once it was restored.
+
+        Args:
+            uri: Root of the store.
+        """
+        for file in self._folder.glob(f"{_hash(uri)}-*"):
+            with suppress(OSError):
+                file.unlink()
+
+    def _file(self, uri: str, key: str) -> Path:
+        return self._folder / f"{_hash(uri)}-{_hash(key)}"
 
     def _write(self, file: Path, data: bytes) -> None:
         handle, name = tempfile.mkstemp(dir=self._folder)
@@ -145,19 +157,26 @@ class CachedStore(WrapperStore[Store]):
     def _with_store(self, store: Store) -> "CachedStore":
         return CachedStore(store, self._cache, self._uri, self._traffic)
 
+    def forget(self) -> None:
+        """Drop from the node what it holds of this store."""
+        self._cache.forget(self._uri)
+
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         """Read an object; only whole chunks are kept, for metadata is one request and parts are not whole."""
         if byte_range is not None or not is_chunk(key):
             return await super().get(key, prototype, byte_range)
-        address = f"{self._uri}/{key}"
-        kept = await asyncio.to_thread(self._cache.get, address)
+        kept = await asyncio.to_thread(self._cache.get, self._uri, key)
         if kept is not None:
             self._traffic.found(len(kept))
             return prototype.buffer.from_bytes(kept)
         value = await super().get(key, prototype)
         if value is not None:
-            await asyncio.to_thread(self._cache.put, address, value.to_bytes())
+            await asyncio.to_thread(self._cache.put, self._uri, key, value.to_bytes())
         return value
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _checksum(value: bytes) -> bytes:
