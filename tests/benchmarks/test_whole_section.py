@@ -28,7 +28,7 @@ from s2s.training.step import Device, train_step
 SIDE, SCALE = 64, 10.0
 NETWORK = NetworkConfig(features=16, blocks=2, layers=4, growth=16, window=8, heads=4, cascades=3, fill="copy")
 TRAINING = TrainingConfig(window=SIDE, batch=8, max_steps=150, learning_rate=1e-3)
-TILES = ImputationConfig()
+TILES = ImputationConfig(insets=4)
 SMALL, LARGE, NUM_GENES = 144, 512, 4
 SOME_WINDOWS = 64
 """Of the large section, per gene: enough to time one."""

@@ -88,9 +88,22 @@ def test_every_bin_is_covered_once(make_measured: Make, shape: tuple[int, int], 
         nn.init.zeros_(stage.last.bias)
     tissue = some_tissue(shape)
     measured, _ = make_measured(1 + np.random.default_rng(0).random((2, *shape), np.float32), phase, tissue)
-    imputed = impute_section(imputer(network), measured, ImputationConfig(tile=32, overlap=overlap))
-    assert imputed[:, tissue].min() > 1 - 1e-5
-    assert imputed[:, tissue].max() < 2 + 1e-5
+    for insets in (1, 4):
+        imputed = impute_section(imputer(network), measured, ImputationConfig(tile=32, overlap=overlap, insets=insets))
+        assert imputed[:, tissue].min() > 1 - 1e-5
+        assert imputed[:, tissue].max() < 2 + 1e-5
+
+
+@pytest.mark.parametrize("shape", [pytest.param((48, 44), id="large-enough"), pytest.param((35, 60), id="too-small")])
+def test_insets_are_sections_without_their_border_averaged(make_measured: Make, shape: tuple[int, int]) -> None:
+    values, inner = 5 + field(shape), np.s_[:, 2:-2, 2:-2]
+    whole, within = (impute_section(imputer(build(LOCAL)), make_measured(each, (0, 0), None)[0], TILES) for each in (values, values[inner]))
+    assert np.abs(whole[inner] - within).max() > 0.01
+    expected = whole.copy()
+    if min(shape) >= 36:
+        expected[inner] = (whole[inner] + within) / 2
+    averaged = impute_section(imputer(build(LOCAL)), make_measured(values, (0, 0), None)[0], TILES.model_copy(update={"insets": 2}))
+    np.testing.assert_allclose(averaged, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("phase", PHASES)

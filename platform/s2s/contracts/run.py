@@ -159,6 +159,9 @@ class ImputationConfig(Part):
 
     tile: int = Field(128, ge=32, le=4096, multiple_of=32, description="side of a tile in bins")
     overlap: int = Field(16, ge=0, le=512, description="bins shared by neighbouring tiles, blended")
+    insets: int = Field(
+        1, ge=1, le=16, description="how often a section is imputed, each time without two more bins of its border, and averaged"
+    )
     batch_bins: int = Field(1_000_000, ge=1024, description="bins per network call, over genes and tiles")
 
 

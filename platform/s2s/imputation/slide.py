@@ -22,6 +22,9 @@ from s2s.network import CDCIN, predict
 
 Progress = Callable[[int, int], None]
 
+SMALLEST_INSET = 32
+"""Bins that an inset must leave of a side."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imputer:
@@ -120,6 +123,24 @@ def _finished(estimate: Field, measured: Measured) -> Field:
 
 
 def _impute_genes(network: CDCIN, window: _Window, config: ImputationConfig, turns: tuple[int, ...]) -> np.ndarray:
+    """Mean over insets: the whole, and the whole without two bins, four, ... of its border.
+
+    Near the border of a section the authors' mean over windows is far better than one tile, 5 % for bins 2 to 8 from it, because
+    where a window ends differs from window to window; elsewhere it is not.
+    """
+    height, width = window.tissue.shape
+    total = np.zeros(window.values.shape, np.float32)
+    weight = np.zeros((height, width), np.float32)
+    for inset in range(0, 2 * config.insets, 2):
+        rows, columns = slice(inset, height - inset), slice(inset, width - inset)
+        if inset and min(height, width) - 2 * inset < SMALLEST_INSET:
+            break
+        total[:, rows, columns] += _impute_tiles(network, window.cut(rows, columns), config, turns)
+        weight[rows, columns] += 1
+    return total / weight
+
+
+def _impute_tiles(network: CDCIN, window: _Window, config: ImputationConfig, turns: tuple[int, ...]) -> np.ndarray:
     height, width = window.tissue.shape
     total = np.zeros(window.values.shape, np.float32)
     weight = np.zeros((height, width), np.float32)
