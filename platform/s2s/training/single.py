@@ -1,4 +1,4 @@
-"""The loop on one device: steps, validations, checkpoints, and the reasons to stop."""
+"""The loop, on one device or as one of several workers: steps, validations, checkpoints, and the reasons to stop."""
 
 import math
 import time
@@ -11,8 +11,9 @@ from s2s.contracts.run import TrainingConfig
 from s2s.errors import PreemptedError, TrainingError
 from s2s.network import CDCIN, Batch
 from s2s.training.state import TrainState
-from s2s.training.step import Device, to_device, train_step
+from s2s.training.step import Device, to_device
 from s2s.training.timing import Phases
+from s2s.training.world import ALONE, World
 
 WARM_UP = 0.05
 FINAL_RATE = 0.01
@@ -28,6 +29,7 @@ class Callbacks:
         log: Metrics of a step.
         progress: Steps done, steps at most, and the last loss.
         phases: Learns what the time goes to: `data`, `step`, `validation`, `checkpoint`.
+        world: The workers that train together; all are told the same, and all validate and save.
     """
 
     validate: Callable[[CDCIN], float] | None
@@ -35,6 +37,7 @@ class Callbacks:
     log: Callable[[dict[str, float], int], None]
     progress: Callable[[int, int, float], None]
     phases: Phases = field(default_factory=Phases)
+    world: World = ALONE
 
 
 def new_state(network: CDCIN, training: TrainingConfig, device: Device) -> TrainState:
@@ -60,7 +63,8 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
         TrainingError: the loss is not finite; names the step and the last good checkpoint.
         PreemptedError: whoever is told the progress asks to stop; the state is saved.
     """
-    clock, phases = _Clock(spent=state.seconds), callbacks.phases
+    world, phases = callbacks.world, callbacks.phases
+    clock = _Clock(world, spent=state.seconds)
     checkpoint, saved_at = f"the one it continued from, of step {state.step}" if state.step else "none", clock.seconds()
     while state.step < training.max_steps and not _is_over(state, training, clock):
         _set_rate(state, training)
@@ -68,7 +72,7 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
         with phases.of("data"):
             batch = to_device(next(batches), device)
         with phases.of("step"):
-            losses = {name: float(value) for name, value in train_step(state.network, state.optimizer, batch, training, device).items()}
+            losses = {name: float(value) for name, value in state.update(batch, training, device).items()}
         if not all(math.isfinite(losses[name]) for name in ("loss", "gradient_norm")):
             raise TrainingError(
                 f"expected a finite loss and gradient, got {losses['loss']} and {losses['gradient_norm']} at step {state.step + 1}; "
@@ -80,31 +84,41 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
         callbacks.log({f"train/{name}": value for name, value in losses.items()}, state.step)
         if callbacks.validate is not None and (state.step % training.validate_every == 0 or state.step == training.max_steps):
             with phases.of("validation"):
-                error = callbacks.validate(state.network)
+                error = world.agree(callbacks.validate(state.network))
                 state.keep_best(error)
             callbacks.log({"validation/error": error}, state.step)
         state.seconds = clock.seconds()
-        try:
-            callbacks.progress(state.step, training.max_steps, losses["loss"])
-        except PreemptedError:
+        if (preempted := _told(callbacks, state, training, losses["loss"])) is not None:
             callbacks.save(state)
-            raise
+            raise preempted
         if state.seconds - saved_at >= training.checkpoint_every_s:
             with phases.of("checkpoint"):
                 checkpoint, saved_at = callbacks.save(state), clock.seconds()
     with phases.of("checkpoint"):
         callbacks.save(state)
-    if state.best_weights:
-        state.network.load_state_dict(state.best_weights)
+    state.finish()
     return state
 
 
+def _told(callbacks: Callbacks, state: TrainState, training: TrainingConfig, loss: float) -> PreemptedError | None:
+    """Tell the progress; give why to stop, where one of the workers has a reason."""
+    found: PreemptedError | None = None
+    try:
+        callbacks.progress(state.step, training.max_steps, loss)
+    except PreemptedError as error:
+        found = error
+    if callbacks.world.any(found is not None):
+        return found or PreemptedError("the machine of another worker is being taken back")
+    return None
+
+
 class _Clock:
-    def __init__(self, *, spent: float) -> None:
+    def __init__(self, world: World, *, spent: float) -> None:
+        self._world = world
         self._start = time.monotonic() - spent
 
     def seconds(self) -> float:
-        return time.monotonic() - self._start
+        return self._world.agree(time.monotonic() - self._start)
 
 
 def _is_over(state: TrainState, training: TrainingConfig, clock: _Clock) -> bool:

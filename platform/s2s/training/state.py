@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from s2s.network import CDCIN
+from s2s.contracts.run import TrainingConfig
+from s2s.network import CDCIN, Batch
+from s2s.training.step import Device, train_step
 
 Scalars = dict[str, str | int | float | None]
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -40,11 +42,24 @@ class TrainState:
     stale: int = 0
     seconds: float = 0.0
 
+    def update(self, batch: Batch, training: TrainingConfig, device: Device) -> dict[str, Tensor]:
+        """One optimiser step on a batch, see `train_step`; `step` is for the loop to count."""
+        return train_step(self.network, self.optimizer, batch, training, device)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copy every weight as it is now."""
+        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+
+    def finish(self) -> None:
+        """Load the weights of the best validation, where there was one."""
+        if self.best_weights:
+            self.network.load_state_dict(self.best_weights)
+
     def keep_best(self, error: float) -> None:
         """Remember the weights if `error` is the smallest so far."""
         if error < self.best_error:
             self.best_step, self.best_error, self.stale = self.step, error, 0
-            self.best_weights = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+            self.best_weights = self.weights()
         else:
             self.stale += 1
 
@@ -70,19 +85,24 @@ class TrainState:
             tensors: From `tensors()`.
             scalars: From `scalars()`.
         """
-        self.network.load_state_dict(_under("weights", tensors))
+        self.network.load_state_dict(under("weights", tensors))
         device = next(self.network.parameters()).device
-        self.best_weights = {name: tensor.to(device) for name, tensor in _under("best", tensors).items()}
-        self.step, self.best_step, self.stale = (int(scalars[name] or 0) for name in ("step", "best_step", "stale"))
-        error = scalars["best_error"]
-        self.best_error = float("inf") if error is None else float(error)
-        self.seconds = float(scalars["seconds"] or 0)
-        moments = {moment: _under(moment, tensors) for moment in MOMENTS}
+        self.best_weights = {name: tensor.to(device) for name, tensor in under("best", tensors).items()}
+        self.restore_scalars(scalars)
+        moments = {moment: under(moment, tensors) for moment in MOMENTS}
         for name, parameter in self.network.named_parameters():
             if name in moments["exp_avg"]:
                 saved = {moment: moments[moment][name].to(device) for moment in MOMENTS}
                 self.optimizer.state[parameter] = {"step": torch.tensor(float(self.step)), **saved}
 
+    def restore_scalars(self, scalars: Mapping[str, str | int | float | None]) -> None:
+        """Put the numbers of a saved state back."""
+        self.step, self.best_step, self.stale = (int(scalars[name] or 0) for name in ("step", "best_step", "stale"))
+        error = scalars["best_error"]
+        self.best_error = float("inf") if error is None else float(error)
+        self.seconds = float(scalars["seconds"] or 0)
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take the tensors of a saved state that are of one kind, by the names of the weights."""
     return {name.removeprefix(prefix + "/"): tensor for name, tensor in tensors.items() if name.startswith(prefix + "/")}

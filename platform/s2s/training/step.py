@@ -1,6 +1,6 @@
 """One optimiser step, shared by every loop."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -70,20 +70,40 @@ def train_step(
         last is not finite the weights are left as they were.
     """
     optimizer.zero_grad(set_to_none=True)
-    said = {name: torch.zeros((), device=device.name) for name in (*batch, "loss")}
-    for part in passes(batch, training.pass_bins or PASS_BINS[device.name]):
-        with device.autocast():
-            outputs = forward_terms(network, part)
-        loss, terms = total_loss({name: stages.float() for name, stages in outputs.items()}, part, training.weights, training.loss)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for name, value in (*terms.items(), ("loss", loss.detach())):
-            said[name] += value
+    said = accumulate(network, batch, training, device, lambda loss, is_last: loss.backward())  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(network.parameters(), training.clip_norm or float("inf"))
     if not torch.isfinite(said["loss"]):
         norm = said["loss"]  # gradients of such a loss may be anything, 0 too
     elif torch.isfinite(norm):
         optimizer.step()
     return {**said, "gradient_norm": norm.detach()}
+
+
+def accumulate(
+    network: CDCIN, batch: Batch, training: TrainingConfig, device: Device, backward: Callable[[Tensor, bool], object]
+) -> dict[str, Tensor]:
+    """Forward and backward of a batch, pass by pass.
+
+    Args:
+        network: A CDCIN.
+        batch: Loss term -> windows, on the device.
+        training: Loss, weights, and the size of a pass.
+        device: Precision of the forward pass.
+        backward: Given the loss of a pass, and whether it is the last; adds to the gradients.
+
+    Returns:
+        Each term's loss and `loss`, their weighted sum, detached.
+    """
+    said = {name: torch.zeros((), device=device.name) for name in (*batch, "loss")}
+    waiting = list(passes(batch, training.pass_bins or PASS_BINS[device.name]))
+    for number, part in enumerate(waiting, start=1):
+        with device.autocast():
+            outputs = forward_terms(network, part)
+        loss, terms = total_loss({name: stages.float() for name, stages in outputs.items()}, part, training.weights, training.loss)
+        backward(loss, number == len(waiting))
+        for name, value in (*terms.items(), ("loss", loss.detach())):
+            said[name] += value
+    return said
 
 
 def passes(batch: Batch, most_bins: int) -> Iterator[dict[str, TermBatch]]:

@@ -1,0 +1,81 @@
+"""How several workers train one network together, and what DeepSpeed is told; nothing here changes a result."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from s2s.contracts.document import Document, Part
+
+Strategy = Literal["auto", "single", "data_parallel", "zero1", "zero2", "zero3"]
+STAGES: dict[str, int] = {"data_parallel": 0, "zero1": 1, "zero2": 2, "zero3": 3}
+"""What of ZeRO a strategy asks for: 1 spreads Adam's moments over the workers, 2 gradients as well, 3 weights as well."""
+
+
+class Offload(Part):
+    """Adam's moments and its step in main memory instead of the graphics processor's."""
+
+    device: Literal["cpu"] = "cpu"
+    pin_memory: bool = Field(True, description="page-locked main memory: copies are faster, the machine has less to lend")
+
+
+class ZeroOptimization(Part):
+    """DeepSpeed's section of this name, as far as it is meant to be set; what is left out has DeepSpeed's default."""
+
+    stage: Literal[0, 1, 2, 3] = Field(description="0 shares work only; 1 Adam's moments too, 2 gradients too, 3 weights too")
+    reduce_bucket_size: int = Field(5_000_000, ge=1, description="gradients reduced at once, in numbers; a buffer of as many is kept")
+    allgather_bucket_size: int | None = Field(None, ge=1, description="weights gathered at once, in numbers; stages 1 and 2")
+    overlap_comm: bool = Field(False, description="reduce while the backward pass goes on; for GPUs, with a second buffer")
+    contiguous_gradients: bool = Field(True, description="gradients in one buffer")
+    stage3_prefetch_bucket_size: int | None = Field(None, ge=0, description="weights fetched ahead, in numbers; stage 3")
+    stage3_max_live_parameters: int | None = Field(None, ge=0, description="weights held whole at once, in numbers; stage 3")
+    stage3_param_persistence_threshold: int | None = Field(None, ge=0, description="smaller tensors stay whole; stage 3")
+    offload_optimizer: Offload | None = Field(None, description="stages 1 to 3, on GPUs")
+
+    @model_validator(mode="after")
+    def _options_fit_the_stage(self) -> "ZeroOptimization":
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        wrong = {name for name in given if name.startswith("stage3_")} if self.stage < 3 else given & {"allgather_bucket_size"}
+        if self.stage == 0:
+            wrong |= given & {"offload_optimizer", "allgather_bucket_size"}
+        if wrong:
+            raise ValueError(
+                f"expected only options that stage {self.stage} has, got {', '.join(sorted(wrong))}; leave it out or change the stage"
+            )
+        return self
+
+
+class DeepSpeedConfig(Document):
+    """What DeepSpeed is told beside what the run says itself: batch, precision, clipping and Adam are the run's."""
+
+    kind: Literal["deepspeed"] = "deepspeed"
+    version: Literal[1] = 1
+    zero_optimization: ZeroOptimization
+
+
+class ShardingConfig(Part):
+    """Several workers for one network. None of it changes a result, so a run goes on with other workers where it was."""
+
+    workers: int = Field(1, ge=1, le=1024, description="processes that train together, each with the cpus, gpus and memory of `resources`")
+    min_workers: int | None = Field(
+        None, ge=1, description="go on with as few when machines are lost or not there yet; null: with all only"
+    )
+    strategy: Strategy = Field("auto", description="what workers share; auto: the first of these whose memory fits, see `s2s plan-memory`")
+    recompute: bool | None = Field(
+        None,
+        description="activation checkpointing: keep each stage's input, compute the rest anew going back; null: where memory asks for it",
+    )
+    deepspeed: DeepSpeedConfig | None = Field(
+        None, description="options, or in a YAML the path of a file of them; null: those of the strategy"
+    )
+    max_failures: int = Field(3, ge=0, description="workers lost after which the run is given up; preempted machines are not counted")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ShardingConfig":
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise ValueError(f"expected min_workers of at most workers, got {self.min_workers} of {self.workers}")
+        if self.strategy == "single" and self.workers > 1:
+            raise ValueError(f"expected one worker with strategy single, got workers {self.workers}")
+        stage = self.deepspeed.zero_optimization.stage if self.deepspeed else None
+        if stage is not None and self.strategy != "auto" and STAGES.get(self.strategy) != stage:
+            raise ValueError(f"expected deepspeed options of strategy {self.strategy}, got those of stage {stage}")
+        return self

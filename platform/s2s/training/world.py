@@ -1,0 +1,65 @@
+"""The workers that train one network together: which of them this is, what it gets of a batch, and how they agree.
+
+Decision: every worker cuts the same batch and takes its part of it, so that a batch depends on seed and step alone whatever the
+number of workers; cutting windows costs a thousandth of computing them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from s2s.errors import ConfigError
+from s2s.network import Batch, TermBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """One of `size` workers; with more than one, torch's process group is there, and every method is called by all of them.
+
+    Attributes:
+        rank: Of this worker, from 0.
+        size: Workers in all.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    def agree(self, number: float) -> float:
+        """Give what the first worker says: clocks and last digits differ, decisions must not."""
+        return number if self.size == 1 else float(self._broadcast(torch.tensor(number, dtype=torch.float64)))
+
+    def any(self, is_so: bool) -> bool:
+        """Say whether it is so for one of them."""
+        return is_so if self.size == 1 else bool(self.sum(torch.tensor(float(is_so))))
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Add up a tensor of all workers, in place."""
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+    def share(self, batch: Batch) -> dict[str, TermBatch]:
+        """Take this worker's windows of a batch, as many of every term as the others; the losses of all shares add up to that of the batch.
+
+        Raises:
+            ConfigError: the windows of a term cannot be dealt out evenly.
+        """
+        return {name: self._part(name, term) for name, term in batch.items()}
+
+    def _part(self, name: str, term: TermBatch) -> TermBatch:
+        per_worker, left = divmod(len(term.sparse), self.size)
+        if left:
+            raise ConfigError(
+                f"expected windows of {name} that {self.size} workers can share evenly, got {len(term.sparse)}; "
+                f"set training.batch to a multiple of {self.size}"
+            )
+        return term.part(slice(self.rank * per_worker, (self.rank + 1) * per_worker))
+
+    def _broadcast(self, value: Tensor) -> Tensor:
+        dist.broadcast(value, src=0)
+        return value
+
+
+ALONE = World()
