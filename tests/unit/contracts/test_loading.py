@@ -56,7 +56,7 @@ def test_the_last_override_wins_and_its_value_is_yaml(yaml_path: Path) -> None:
 @pytest.mark.parametrize("name", [pytest.param("laptop", id="laptop"), pytest.param("paper", id="paper")])
 def test_every_preset_is_a_valid_start(yaml_path: Path, name: str) -> None:
     assert load_run_config(yaml_path, [f"preset={name}"]).preset == name
-    assert set(read_preset(name)) == {"network", "training"}
+    assert set(read_preset(name)) - {"imputation"} == {"network", "training"}
 
 
 @pytest.mark.parametrize(
