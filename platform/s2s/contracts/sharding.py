@@ -1,14 +1,10 @@
-"""How several workers train one network together, and what DeepSpeed is told; nothing here changes a result."""
+"""What DeepSpeed is told; nothing here changes a result."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from s2s.contracts.document import Document, Part
-
-Strategy = Literal["auto", "single", "data_parallel", "zero1", "zero2", "zero3"]
-STAGES: dict[str, int] = {"data_parallel": 0, "zero1": 1, "zero2": 2, "zero3": 3}
-"""What of ZeRO a strategy asks for: 1 spreads Adam's moments over the workers, 2 gradients as well, 3 weights as well."""
 
 
 class Offload(Part):
@@ -34,10 +30,9 @@ class ZeroOptimization(Part):
     @model_validator(mode="after")
     def _options_fit_the_stage(self) -> "ZeroOptimization":
         given = {name for name in self.model_fields_set if getattr(self, name) is not None}
-        wrong = {name for name in given if name.startswith("stage3_")} if self.stage < 3 else given & {"allgather_bucket_size"}
-        if self.stage == 0:
-            wrong |= given & {"offload_optimizer", "allgather_bucket_size"}
-        if wrong:
+        stages = {"allgather_bucket_size": (1, 2), "offload_optimizer": (1, 2, 3)}
+        stages |= {name: (3,) for name in given if name.startswith("stage3_")}
+        if wrong := [name for name in given if self.stage not in stages.get(name, (self.stage,))]:
             raise ValueError(
                 f"expected only options that stage {self.stage} has, got {', '.join(sorted(wrong))}; leave it out or change the stage"
             )
@@ -50,32 +45,3 @@ class DeepSpeedConfig(Document):
     kind: Literal["deepspeed"] = "deepspeed"
     version: Literal[1] = 1
     zero_optimization: ZeroOptimization
-
-
-class ShardingConfig(Part):
-    """Several workers for one network. None of it changes a result, so a run goes on with other workers where it was."""
-
-    workers: int = Field(1, ge=1, le=1024, description="processes that train together, each with the cpus, gpus and memory of `resources`")
-    min_workers: int | None = Field(
-        None, ge=1, description="go on with as few when machines are lost or not there yet; null: with all only"
-    )
-    strategy: Strategy = Field("auto", description="what workers share; auto: the first of these whose memory fits, see `s2s plan-memory`")
-    recompute: bool | None = Field(
-        None,
-        description="activation checkpointing: keep each stage's input, compute the rest anew going back; null: where memory asks for it",
-    )
-    deepspeed: DeepSpeedConfig | None = Field(
-        None, description="options, or in a YAML the path of a file of them; null: those of the strategy"
-    )
-    max_failures: int = Field(3, ge=0, description="workers lost after which the run is given up; preempted machines are not counted")
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "ShardingConfig":
-        if self.min_workers is not None and self.min_workers > self.workers:
-            raise ValueError(f"expected min_workers of at most workers, got {self.min_workers} of {self.workers}")
-        if self.strategy == "single" and self.workers > 1:
-            raise ValueError(f"expected one worker with strategy single, got workers {self.workers}")
-        stage = self.deepspeed.zero_optimization.stage if self.deepspeed else None
-        if stage is not None and self.strategy != "auto" and STAGES.get(self.strategy) != stage:
-            raise ValueError(f"expected deepspeed options of strategy {self.strategy}, got those of stage {stage}")
-        return self

@@ -1,7 +1,7 @@
 """The workers that train one network together: which of them this is, what it gets of a batch, and how they agree.
 
 Decision: every worker cuts the same batch and takes its part of it, so that a batch depends on seed and step alone whatever the
-number of workers; cutting windows costs a thousandth of computing them.
+number of workers; the price is that each cuts the windows of the others as well.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,11 @@ class World:
 
     def agree(self, number: float) -> float:
         """Give what the first worker says: clocks and last digits differ, decisions must not."""
-        return number if self.size == 1 else float(self._broadcast(torch.tensor(number, dtype=torch.float64)))
+        if self.size == 1:
+            return number
+        said = torch.tensor(number, dtype=torch.float64)
+        dist.broadcast(said, src=0)
+        return float(said)
 
     def any(self, is_so: bool) -> bool:
         """Say whether it is so for one of them."""
@@ -56,10 +60,6 @@ class World:
                 f"set training.batch to a multiple of {self.size}"
             )
         return term.part(slice(self.rank * per_worker, (self.rank + 1) * per_worker))
-
-    def _broadcast(self, value: Tensor) -> Tensor:
-        dist.broadcast(value, src=0)
-        return value
 
 
 ALONE = World()
