@@ -50,13 +50,15 @@ clean: ## remove the environment and every cache; the stack's data under S2S_HOM
 	find platform tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes first, on its own: whichever file is found for it (CPU or CUDA), the rest must then fit it instead of fetching another.
+# DeepSpeed goes last, against that torch: built apart it would fetch one of its own; what it could compile it does not need.
 # One stamp for demo and test: a second environment would cost more than the few packages the demo could do without.
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt infra/docker/deepspeed.txt
 	@'$(PYTHON)' -c '$(IS_NEW_ENOUGH)' 2>/dev/null || { echo "expected Python 3.11 or newer, found $(or $(PYTHON),none); install it, or say make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || '$(PYTHON)' -m venv $(VENV)
-	@echo "installing torch, then the rest, into $(VENV) (some minutes, once)"
+	@echo "installing torch, the rest, then DeepSpeed, into $(VENV) (some minutes, once)"
 	$(PIP) torch==2.13.0
 	$(PIP) -e '.[stack,analysis,rivals,dev]'
+	DS_BUILD_OPS=0 $(PIP) --no-build-isolation -r infra/docker/deepspeed.txt
 	@touch $@
 
 # checkov wants other versions of what .venv holds.

@@ -87,7 +87,7 @@ class Atlas:
             ledger = ledger_of(self.operator)
             lease = ledger.last_lease(run.key)
             if lease is not None and lease.holder.startswith(f"{host.name}:") and ledger.find_commit(run.key) is None:
-                return "checkpoint.safetensors" in list_names(join(self.operator.root, "runs", run.key, lease.attempt), self.operator)
+                return "checkpoint" in list_names(join(self.operator.root, "runs", run.key, lease.attempt), self.operator)
         return False
 
     def finish(self, launcher: Program, *, timeout_s: float = 600) -> AtlasStatus:

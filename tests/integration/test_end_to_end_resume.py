@@ -16,9 +16,9 @@ from s2s.contracts.synthetic import SyntheticTissue
 from s2s.ingest.store import store_section
 from s2s.ingest.synthetic import make_synthetic
 from s2s.recipes.single_shot import single_shot
-from s2s.storage.checkpoints import read_checkpoint
 from s2s.storage.location import join
 from s2s.storage.objects import exists, list_names, read_bytes
+from s2s.storage.parts import find_checkpoints
 from s2s.tracking.server import connect
 
 NUM_STEPS = 120
@@ -68,7 +68,7 @@ def wait_for_checkpoint(settings: Settings, known: set[str], process: "subproces
         assert process.poll() is None, "the training ended before anyone disturbed it"
         for name in set(list_names(runs, settings)) - known:
             for attempt in list_names(join(runs, name), settings):
-                if exists(join(runs, name, attempt, "checkpoint.safetensors"), settings):
+                if find_checkpoints(join(runs, name, attempt, "checkpoint"), settings):
                     return join(runs, name, attempt)
         time.sleep(0.02)
     raise AssertionError("no checkpoint in two minutes")
@@ -76,9 +76,7 @@ def wait_for_checkpoint(settings: Settings, known: set[str], process: "subproces
 
 def step_when_killed(run: str, settings: Settings) -> int:
     """The step of the checkpoint that a killed training left, which must be one in the middle."""
-    saved = read_checkpoint(join(run, "checkpoint.safetensors"), settings)
-    assert saved is not None
-    step = int(saved[1]["step"] or 0)
+    step = find_checkpoints(join(run, "checkpoint"), settings)[0].step
     assert 0 < step < NUM_STEPS
     assert not exists(join(run, "report.json"), settings)
     return step

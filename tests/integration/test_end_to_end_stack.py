@@ -125,7 +125,7 @@ def test_its_folder_holds_figures_and_tables(trained: Trained, stack: Path) -> N
         assert data.startswith({"png": b"\x89PNG", "parquet": b"PAR1", "md": b"| method"}[name.rpartition(".")[2]])
     in_atlas = list_names(trained.report.folder, settings)
     assert trained.report.folder.startswith(f"s3://atlas/runs/{trained.report.run_key}/attempt-000001-")
-    assert set(in_atlas) == {*FILES, "report.json", "release.json", "weights.safetensors", "checkpoint.safetensors"}
+    assert set(in_atlas) == {*FILES, "report.json", "release.json", "weights.safetensors", "checkpoint"}
 
 
 def test_the_mlflow_run_holds_everything(trained: Trained, server: Server) -> None:

@@ -9,7 +9,7 @@ import pytest
 from s2s.errors import TrainingError
 from s2s.recipes.fitting import Fitted, fit
 from s2s.recipes.run import Run
-from s2s.storage.checkpoints import read_checkpoint
+from s2s.storage.parts import find_checkpoints
 from s2s.streaming.sections import measure
 from s2s.tracking.tracker import NullTracker
 
@@ -57,9 +57,8 @@ def test_a_killed_training_continues_bit_for_bit(make_run: MakeRun, expression: 
     broken = make_run(expression, f"broken{stop_at}", changes)
     with pytest.raises(KilledError):
         fitted(replace(broken, on_progress=kill))
-    saved = read_checkpoint(broken.checkpoints[0], broken.settings)
-    assert saved is not None
-    assert saved[1]["step"] == stop_at
+    saved = find_checkpoints(broken.checkpoints[0], broken.settings)
+    assert [checkpoint.step for checkpoint in saved] == list(range(stop_at, max(0, stop_at - 2), -1))
     resumed = fitted(broken)
     assert_same_weights(whole, resumed)
     assert (whole.best_step, whole.validation_error) == (resumed.best_step, resumed.validation_error)
@@ -88,11 +87,10 @@ def test_patience_stops_a_training_that_does_not_improve(make_run: MakeRun, expr
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoint(make_run: MakeRun, expression: np.ndarray) -> None:
     run = make_run(expression, "exploding", training(max_steps=200, learning_rate=1e30, checkpoint_every_s=1e-9))
-    with pytest.raises(TrainingError, match=r"finite loss .* at step \d+; last good checkpoint: .*checkpoint\.safetensors"):
+    with pytest.raises(TrainingError, match=r"finite loss .* at step \d+; last good checkpoint: .*000000001-0-of-1\.safetensors"):
         fitted(run)
-    saved = read_checkpoint(run.checkpoints[0], run.settings)
-    assert saved is not None
-    assert all(np.isfinite(array).all() for array in saved[0].values())
+    (saved,) = find_checkpoints(run.checkpoints[0], run.settings)
+    assert all(np.isfinite(array).all() for tensors, _ in saved.parts(run.settings) for array in tensors.values())
 
 
 def test_paper_preset_trains_with_all_four_terms_absent_photographs_leave_two(make_run: MakeRun, expression: np.ndarray) -> None:

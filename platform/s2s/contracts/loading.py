@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from s2s.contracts.atlas import AtlasConfig
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, NetworkMethod
 from s2s.contracts.run import GeneConfig, RunConfig
+from s2s.contracts.sharding import DeepSpeedConfig
 from s2s.errors import ConfigError, MissingError
 
 MAX_YAML_BYTES = 1_000_000
@@ -31,19 +32,29 @@ def load_run_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
         ConfigError: not YAML, an unknown key (the nearest valid one is named) or a value out of range.
 
     Reads:
-        `path`, and the preset that it or an override names.
+        `path`, the preset that it or an override names, and the file that `sharding.deepspeed` names, relative to `path`.
     """
     tree = merge(read_yaml(path), parse_overrides(overrides))
     preset = tree.get("preset")
     if isinstance(preset, str):
         tree = merge(read_preset(preset), tree)
-    return validate(RunConfig, tree, where=str(path))
+    return validate(RunConfig, _with_deepspeed(tree, path.parent), where=str(path))
 
 
-FILLED_IN_BY_ATLAS = ("kind", "version", "name", "preset", "section", "seed", "resources", "tracking")
+def _with_deepspeed(tree: Tree, folder: Path) -> Tree:
+    """Read the file that `sharding.deepspeed` names, which also says the strategy."""
+    sharding = tree.get("sharding")
+    if not isinstance(sharding, dict) or not isinstance(sharding.get("deepspeed"), str):
+        return tree
+    path = folder / sharding["deepspeed"]
+    options = validate(DeepSpeedConfig, read_yaml(path), where=str(path))
+    return merge(tree, {"sharding": {"deepspeed": options.model_dump(), "strategy": sharding.get("strategy") or options.strategy}})
+
+
+FILLED_IN_BY_ATLAS = ("kind", "version", "name", "preset", "section", "seed", "resources", "sharding", "tracking")
 """Keys of a run that an atlas fills in itself."""
 
-VARIED = ("kind", "version", "name", "preset", "section", "genes", "seed", "tracking", "sampling.phase")
+VARIED = ("kind", "version", "name", "preset", "section", "genes", "seed", "sharding", "tracking", "sampling.phase")
 """Keys of a run that a benchmark fills in itself."""
 
 

@@ -4,12 +4,14 @@ A YAML under `jobs/` names a preset and overrides what it needs; the resolved `R
 stored with the result.
 """
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from s2s.contracts.document import Document, Part
 from s2s.contracts.section import Lattice, SectionId, Term, Values
+from s2s.contracts.sharding import ShardingConfig
 
 Uri = Annotated[str, Field(min_length=1, max_length=2000)]
 Reader = Literal["cells", "spots", "transcripts", "st"]
@@ -149,6 +151,7 @@ class TrainingConfig(Part):
         ge=64,
         description="bins that go through the network at once, on which memory depends; null: as many as keep the processor busy",
     )
+    keep_checkpoints: int = Field(2, ge=1, le=100, description="newest checkpoints that are kept while training")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the processor multiplies it natively"
     )
@@ -162,7 +165,9 @@ class ImputationConfig(Part):
     insets: int = Field(
         1, ge=1, le=16, description="how often a section is imputed, each time without two more bins of its border, and averaged"
     )
-    batch_bins: int = Field(1_000_000, ge=1024, description="bins per network call, over genes and tiles")
+    batch_bins: int | None = Field(
+        None, ge=1024, description="bins per network call, over genes and tiles; null: as many as keep the processor busy"
+    )
 
 
 class Resources(Part):
@@ -194,7 +199,9 @@ class RunConfig(Document):
     kind: Literal["run"] = "run"
     version: Literal[1] = 1
     name: SectionId = Field(description="name of the run in MLflow and in file names")
-    preset: Literal["paper", "laptop", "atlas"] | None = Field(None, description="values that the YAML starts from, see jobs/presets/")
+    preset: Literal["paper", "laptop", "atlas", "large"] | None = Field(
+        None, description="values that the YAML starts from, see jobs/presets/"
+    )
     section: Uri | SectionSource = Field(description="URI or id of an ingested section, or a file with how to read it")
     photographs: Uri | None = Field("bundled", description="URI or id of an ingested set, `bundled`, or null for none")
     sampling: SamplingConfig = SamplingConfig()
@@ -204,6 +211,7 @@ class RunConfig(Document):
     training: TrainingConfig = TrainingConfig()
     imputation: ImputationConfig = ImputationConfig()
     resources: Resources = Resources()
+    sharding: ShardingConfig = ShardingConfig()
     tracking: TrackingConfig = TrackingConfig()
     seed: int = Field(0, ge=0, lt=2**31, description="same seed on a CPU, same bits")
     profile: bool = Field(False, description="also write profile.md, where the time went, and a trace of some steps")
@@ -225,10 +233,25 @@ class RunConfig(Document):
         return self
 
     @model_validator(mode="after")
+    def _windows_are_dealt_out_evenly(self) -> "RunConfig":
+        most, batch = self.sharding.workers or 1, self.training.batch
+        if uneven := [number for number in range(self.sharding.min_workers or most, most + 1) if batch % number]:
+            raise ValueError(
+                f"expected a training.batch that {' and '.join(map(str, uneven))} workers can share evenly, got {batch}; "
+                f"for instance {_next_multiple(batch, self.sharding.min_workers or most, most)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _paper_preset_has_no_mask_inputs(self) -> "RunConfig":
         if self.preset == "paper" and self.network.has_mask_inputs:
             raise ValueError("expected network.has_mask_inputs false under preset paper, got true: the paper's network sees no masks")
         return self
+
+
+def _next_multiple(number: int, first: int, last: int) -> int:
+    step = math.lcm(*range(first, last + 1))
+    return -(-number // step) * step
 
 
 class ScoreRow(Part):

@@ -1,10 +1,14 @@
-"""What DeepSpeed is told; nothing here changes a result."""
+"""How several workers train one network together, and what DeepSpeed is told; nothing here changes a result."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from s2s.contracts.document import Document, Part
+
+Strategy = Literal["single", "data_parallel", "zero1", "zero2", "zero3"]
+STAGES: dict[Strategy, int] = {"data_parallel": 0, "zero1": 1, "zero2": 2, "zero3": 3}
+"""What of ZeRO a strategy asks for: 1 spreads Adam's moments over the workers, 2 gradients as well, 3 weights as well."""
 
 
 class Offload(Part):
@@ -45,3 +49,41 @@ class DeepSpeedConfig(Document):
     kind: Literal["deepspeed"] = "deepspeed"
     version: Literal[1] = 1
     zero_optimization: ZeroOptimization
+
+    @property
+    def strategy(self) -> Strategy:
+        """What these options are for."""
+        return next(strategy for strategy, stage in STAGES.items() if stage == self.zero_optimization.stage)
+
+
+class ShardingConfig(Part):
+    """Several workers for one network. None of it changes a result, so a run goes on with other workers where it was."""
+
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="processes that train together, each with all that `resources` says; null: as few as the network fits on",
+    )
+    min_workers: int | None = Field(
+        None, ge=1, description="go on with as few when machines are lost or not there yet; null: with all or not at all"
+    )
+    strategy: Strategy | None = Field(None, description="what workers share; null: the least that fits, see `s2s plan-memory`")
+    recompute: bool | None = Field(
+        None,
+        description="activation checkpointing: keep each stage's input, compute the rest anew going back; null: where memory asks for it",
+    )
+    deepspeed: DeepSpeedConfig | None = Field(
+        None, description="options, or in a YAML the path of a file of them; null: those of the strategy"
+    )
+    max_failures: int = Field(3, ge=0, description="workers lost after which the run is given up; machines taken back are not counted")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ShardingConfig":
+        if self.min_workers is not None and self.min_workers > (self.workers or 0):
+            raise ValueError(f"expected min_workers of at most workers, got {self.min_workers} of {self.workers}")
+        if self.strategy == "single" and (self.workers or 1) > 1:
+            raise ValueError(f"expected one worker with strategy single, got workers {self.workers}")
+        if self.deepspeed is not None and self.deepspeed.strategy != self.strategy:
+            raise ValueError(f"expected the strategy that the deepspeed options are for, {self.deepspeed.strategy}, got {self.strategy}")
+        return self

@@ -25,6 +25,9 @@ Progress = Callable[[int, int], None]
 SMALLEST_INSET = 32
 """Bins that an inset must leave of a side."""
 
+BATCH_BINS = {"cpu": 2**17, "cuda": 2**20}
+"""Bins in a network call where the run does not say: on a CPU what its caches hold, 1.7 x faster than a million."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imputer:
@@ -69,7 +72,8 @@ def impute_section(
     turns = SYMMETRIES[measured.lattice][: network.config.symmetries]
     top, left = ((measured.stride - phase) % measured.stride for phase in measured.phase)
     estimate = np.empty(measured.expression.shape, np.float32)
-    genes_at_once = max(1, config.batch_bins // (min(window.tissue.shape[0], config.tile) * min(window.tissue.shape[1], config.tile)))
+    batch_bins = config.batch_bins or BATCH_BINS[next(network.parameters()).device.type]
+    genes_at_once = max(1, batch_bins // (min(window.tissue.shape[0], config.tile) * min(window.tissue.shape[1], config.tile)))
     for start in range(0, len(estimate), genes_at_once):
         block = slice(start, min(start + genes_at_once, len(estimate)))
         filled = _impute_genes(network, window.genes(block, scale), config, turns) * np.float32(scale)

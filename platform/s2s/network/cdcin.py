@@ -11,6 +11,7 @@ import math
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from s2s.contracts.run import NetworkConfig
 from s2s.network.attention import WindowAttention
@@ -64,6 +65,11 @@ class Stage(nn.Module):
 class CDCIN(nn.Module):
     """The cascade: `x = R_k(x) + x` for every stage, measured values put back in between.
 
+    Attributes:
+        config: Size and parts.
+        recompute: In training keep each stage's input alone and compute the rest of it again going back: the memory of one stage in the
+            place of all, for a second forward pass.
+
     Source:
         Fang et al. 2025 (S2S-ST, arXiv 2507.16886), read from the text; see `method.md` section 3.
     """
@@ -77,6 +83,7 @@ class CDCIN(nn.Module):
         """
         super().__init__()
         self.config = config
+        self.recompute = False
         # Torch's layers draw weights as they are made; ours replace them, so that draw must not move the global generator.
         with torch.random.fork_rng(devices=[]):
             self.stages = nn.ModuleList(Stage(config) for _ in range(config.cascades))
@@ -107,9 +114,14 @@ class CDCIN(nn.Module):
         for stage in self.stages:
             if pictures and self.config.has_consistency:
                 x = enforce_consistency(x, sparse, observed)
-            x = stage(torch.cat([x, *masks], 1)) + x
+            x = self._correction(stage, torch.cat([x, *masks], 1)) + x
             pictures.append(x)
         return torch.stack(pictures)
+
+    def _correction(self, stage: nn.Module, inputs: Tensor) -> Tensor:
+        is_recomputed = self.recompute and torch.is_grad_enabled()
+        found: Tensor = checkpoint(stage, inputs, use_reentrant=False) if is_recomputed else stage(inputs)
+        return found
 
     def begin(
         self, sparse: Float[Tensor, "batch 1 y x"], observed: Bool[Tensor, "batch 1 y x"], start: Float[Tensor, "batch 1 y x"] | None

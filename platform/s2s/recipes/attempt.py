@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import torch
 
@@ -35,6 +34,7 @@ from s2s.storage.location import join
 from s2s.storage.objects import delete_prefix
 from s2s.tracking.recording import RunTracker
 from s2s.training.gpu import forget_peak, gpu_use
+from s2s.training.single import Crew
 
 logger = logging.getLogger(__name__)
 DRAINING = "draining"
@@ -49,11 +49,13 @@ class Launch:
         lease_s: How long the run stays ours after we fall silent.
         takes_over: Take the run from whoever works on it, as a user's own command does; a fleet waits instead.
         open_tracker: Opens the records of a run.
+        crew: Who trains; this process is alone or the first of several workers.
     """
 
     lease_s: float = 60.0
     takes_over: bool = True
     open_tracker: Callable[[Run], AbstractContextManager[RunTracker]] = field(default=open_run_tracker)
+    crew: Crew = Crew()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,7 @@ def attempt_at(place_uri: str, settings: Settings, on_progress: Progress, launch
         raise LeaseError(f"run {key} is at work or finished elsewhere ({last.holder if last else 'unknown'}); wait for it")
     forget_peak()
     keeper = _Keeper(ledger, lease, launch.lease_s)
-    watched = _watched(on_progress, keeper, settings.home / DRAINING)
+    watched = _watched(stopping_when_drained(on_progress, settings), keeper)
     attempt = Attempt(place_uri=place_uri, settings=settings, on_progress=watched, lease=lease)
     try:
         with keeper:
@@ -215,12 +217,22 @@ class _Keeper:
                 logger.warning("lease of run %s could not be renewed: %s", self._lease.key, error)
 
 
-def _watched(on_progress: Progress, keeper: _Keeper, draining: Path) -> Progress:
+def stopping_when_drained(on_progress: Progress, settings: Settings) -> Progress:
+    """Tell progress, and raise `PreemptedError` once this machine is being taken back."""
+    draining = settings.home / DRAINING
+
+    def report(stage: str, done: int, total: int, note: str = "") -> None:
+        if draining.exists():
+            raise PreemptedError(f"the machine is being taken back ({draining}); the run goes on elsewhere from its checkpoint")
+        on_progress(stage, done, total, note)
+
+    return report
+
+
+def _watched(on_progress: Progress, keeper: _Keeper) -> Progress:
     def report(stage: str, done: int, total: int, note: str = "") -> None:
         if keeper.is_lost.is_set():
             raise LeaseError("the run was taken over by another process; this attempt stops")
-        if draining.exists():
-            raise PreemptedError(f"the machine is being taken back ({draining}); the run goes on elsewhere from its checkpoint")
         keeper.note = " ".join(word for word in (stage, f"{done}/{total}" if total else "", note) if word)
         on_progress(stage, done, total, note)
 

@@ -14,17 +14,17 @@ from s2s.kriging.folds import Fold, Hidden, hide_in_turn
 from s2s.lattice.measured import HeldOut, Measured, without
 from s2s.lattice.sampling import lattice_folds, random_folds
 from s2s.network import CDCIN
+from s2s.recipes.going_on import checkpoint_writer, go_on, together
 from s2s.recipes.run import Run
-from s2s.storage.checkpoints import read_checkpoint, write_checkpoint
 from s2s.streaming.batches import BatchStream
 from s2s.streaming.folds import FoldWindows
 from s2s.streaming.photographs import load_pool
 from s2s.streaming.prefetch import prefetched
 from s2s.streaming.sections import DenseWindows, SampledWindows, WindowSource
 from s2s.tracking.tracker import Tracker
-from s2s.training.single import Callbacks, new_state, train
+from s2s.training.single import Callbacks, Crew, train
 from s2s.training.state import TrainState
-from s2s.training.step import choose_device
+from s2s.training.step import Device, choose_device
 from s2s.training.timing import Phases, Trace, Tracer
 
 VALIDATION_GENES = 48
@@ -60,7 +60,49 @@ class Fitted:
     trace: Trace | None = None
 
 
-def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -> Fitted:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learnt:
+    """What a training leaves behind, before anyone asks how far it is to be trusted.
+
+    Attributes:
+        state: Its network holds the weights of the best validation; where several workers trained, on the first of them.
+        known: As of `Fitted`.
+        device: Where and how it computed.
+        curves: Losses and errors by step.
+        phases: What the time of the loop went to.
+        trace: Some of its steps; None unless `profile` asked for it.
+    """
+
+    state: TrainState
+    known: Hidden
+    device: Device
+    curves: "Curves"
+    phases: Phases
+    trace: Trace | None
+
+
+def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker, crew: Crew = Crew()) -> Fitted:
+    """Train the network of a run, and find out how far it is to be trusted; for the first worker.
+
+    Args, errors and writes are those of `learn`.
+    """
+    learnt = learn(run, measured, truth, tracker, crew)
+    state, curves = learnt.state, learnt.curves
+    return Fitted(
+        imputer=replace(_imputer(run, state.network), trust=_trust(run, state.network, measured, learnt.known.folds)),
+        known=learnt.known,
+        steps=state.step,
+        best_step=state.best_step or state.step,
+        validation_error=state.best_error if state.best_step else None,
+        device=f"{learnt.device.name} {learnt.device.precision}",
+        losses=tuple(curves.losses),
+        errors=tuple(curves.errors),
+        phases=learnt.phases,
+        trace=learnt.trace,
+    )
+
+
+def learn(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker, crew: Crew) -> Learnt:
     """Train the network of a run, from its checkpoint if there is one.
 
     Args:
@@ -68,62 +110,53 @@ def fit(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker) -
         measured: What the network may see.
         truth: Only for `sampling.mode: paper`, which leaks it.
         tracker: Gets the curves.
+        crew: Who trains.
 
     Raises:
-        InputError: no window fits, or `paper` mode on a section without truth.
+        InputError: no window fits, `paper` mode on a section without truth, or no checkpoint can be gone on from.
         TrainingError: the loss is not finite.
 
     Writes:
-        The checkpoint of the run, every `training.checkpoint_every_s` seconds and at the end.
+        Checkpoints of the run, every `training.checkpoint_every_s` seconds and at the end.
     """
-    config = run.config
+    config, run = run.config, together(run, crew.world)
     torch.set_num_threads(max(1, round(config.resources.cpus)))
     device = choose_device(config.training.precision, config.resources.gpus)
     parts = random_folds(measured.observed, config.training.folds, np.random.default_rng([config.seed, 2]))
     known = hide_in_turn(measured, parts, config.network, lambda done, total: run.on_progress("hide samples", done, total))
-    folds = known.folds
-    state = new_state(CDCIN(config.network, torch.Generator().manual_seed(config.seed)), config.training, device)
-    if saved := next(filter(None, (read_checkpoint(uri, run.settings) for uri in run.checkpoints)), None):
-        tensors, scalars = saved
-        state.restore({name: torch.from_numpy(array) for name, array in tensors.items()}, scalars)
+    network = CDCIN(config.network, torch.Generator().manual_seed(config.seed))
+    network.recompute = crew.recompute
+    state = crew.start(network, config.training, device)
+    go_on(state, run, crew.world)
     stream = BatchStream(
-        source=_window_source(run, measured, truth, folds),
+        source=_window_source(run, measured, truth, known.folds),
         photographs=load_pool(run.photographs, config.training.window, config.seed) if run.photographs else None,
         training=config.training,
         expression_scale=config.expression_scale,
         seed=config.seed,
     )
-    curves, phases, tracer = _Curves(tracker), Phases(), Tracer(device) if config.profile else None
+    curves, phases, tracer = Curves(tracker), Phases(), Tracer(device) if config.profile else None
 
     def told(done: int, total: int, loss: float) -> None:
         if tracer is not None:
             tracer.step()
         run.on_progress("train", done, total, f"loss {loss:.4f}")
 
-    callbacks = Callbacks(
-        validate=_validator(run, measured, folds[0]) if folds else None,
-        save=lambda state: _save(run, state),
-        log=curves.log,
-        progress=told,
-        phases=phases,
-    )
-    with closing(prefetched(stream.batches(state.step))) as batches, tracer or nullcontext():
-        train(state, batches, config.training, device, callbacks)
-    return Fitted(
-        imputer=replace(_imputer(run, state.network), trust=_trust(run, state.network, measured, folds)),
-        known=known,
-        steps=state.step,
-        best_step=state.best_step or state.step,
-        validation_error=state.best_error if state.best_step else None,
-        device=f"{device.name} {device.precision}",
-        losses=tuple(curves.losses),
-        errors=tuple(curves.errors),
-        phases=phases,
-        trace=tracer.trace if tracer else None,
-    )
+    with checkpoint_writer(run, crew.world) as writer:
+        callbacks = Callbacks(
+            validate=_validator(run, measured, known.folds[0]) if known.folds else None,
+            save=lambda state: writer.write(state.step, state.tensors(), state.scalars()),
+            log=curves.log,
+            progress=told,
+            phases=phases,
+            world=crew.world,
+        )
+        with closing(prefetched(crew.world.share(batch) for batch in stream.batches(state.step))) as batches, tracer or nullcontext():
+            train(state, batches, config.training, device, callbacks)
+    return Learnt(state=state, known=known, device=device, curves=curves, phases=phases, trace=tracer.trace if tracer else None)
 
 
-class _Curves:
+class Curves:
     """Passes metrics on to the tracker and keeps the two curves that the figure shows."""
 
     def __init__(self, tracker: Tracker) -> None:
@@ -132,6 +165,7 @@ class _Curves:
         self.errors: list[tuple[int, float]] = []
 
     def log(self, metrics: dict[str, float], step: int) -> None:
+        """Take down the metrics of a step."""
         self._tracker.metrics(metrics, step)
         for name, curve in (("train/loss", self.losses), ("validation/error", self.errors)):
             if name in metrics:
@@ -190,8 +224,3 @@ def _trust(run: Run, network: CDCIN, measured: Measured, folds: Sequence[Fold]) 
     assert fill is not None, "with fill krige every fold was kriged"
     guess = impute_section(_imputer(run, network), without(measured, hidden), config.imputation, fill=fill)
     return proven_trust(guess, fill, measured, hidden)
-
-
-def _save(run: Run, state: TrainState) -> str:
-    write_checkpoint(run.checkpoints[0], state.tensors(), state.scalars(), run.settings)
-    return run.checkpoints[0]

@@ -31,7 +31,8 @@ NOT_PART_OF_KEY: Mapping[str, bool | set[str]] = {
     "tracking": True,
     "section": True,
     "photographs": True,
-    "training": {"checkpoint_every_s"},
+    "sharding": True,
+    "training": {"checkpoint_every_s", "keep_checkpoints"},
 }
 SECTION_IN_KEY = {"data_sha256", "tissue", "organism", "technology", "pitch_um", "lattice", "values", "is_synthetic", "licence"}
 """What a release repeats of its section: correcting one of these makes a new run."""
@@ -101,9 +102,9 @@ class Run:
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
-        """URIs of checkpoints to go on from, in this order: this attempt's, the only one it writes, then earlier attempts'."""
+        """URIs of folders of checkpoints to go on from, in this order: this attempt's, the only one it writes, then earlier attempts'."""
         earlier = self.lease.predecessors if self.lease else ()
-        return tuple(join(folder, "checkpoint.safetensors") for folder in (self.folder, *(join(self.place_uri, name) for name in earlier)))
+        return tuple(join(folder, "checkpoint") for folder in (self.folder, *(join(self.place_uri, name) for name in earlier)))
 
     def finished(self) -> RunReport | None:
         """Give the report when this very run has been done before.

@@ -64,7 +64,7 @@ def single_shot(config: RunConfig, settings: Settings, on_progress: Progress = s
 
         with launch.open_tracker(run) as tracker:
             # Learn sparser -> sparse on the section, beside photographs; choose the best step on hidden measured positions.
-            fitted = fit(run, measured, truth, tracker)
+            fitted = fit(run, measured, truth, tracker, launch.crew)
 
             # Sparse -> dense: every position of the section, measured ones exactly kept, with how far off each may be.
             imputed = predict_section(fitted.imputer, measured, fitted.known, config.imputation, run.on_progress)

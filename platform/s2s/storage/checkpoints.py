@@ -49,8 +49,19 @@ def write_checkpoint(uri: str, tensors: Mapping[str, Tensor | np.ndarray], state
     Writes:
         One object.
     """
+    write_bytes(uri, pack_checkpoint(tensors, state), settings)
+
+
+def pack_checkpoint(tensors: Mapping[str, Tensor | np.ndarray], state: Mapping[str, Value]) -> bytes:
+    """Serialise a checkpoint; nothing in it changes any more when the tensors do.
+
+    Args:
+        tensors: As of `write_checkpoint`.
+        state: As of `write_checkpoint`.
+    """
     arrays = {name: np.asarray(_array(tensor), order="C") for name, tensor in tensors.items()}
-    write_bytes(uri, save(arrays, metadata={STATE: json.dumps(dict(state))}), settings)
+    data: bytes = save(arrays, metadata={STATE: json.dumps(dict(state))})
+    return data
 
 
 def read_checkpoint(uri: str, settings: Settings) -> tuple[dict[str, np.ndarray], dict[str, Value]] | None:

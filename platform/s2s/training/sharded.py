@@ -9,7 +9,7 @@ Source:
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,7 +21,7 @@ from s2s.contracts.run import TrainingConfig
 from s2s.contracts.sharding import DeepSpeedConfig
 from s2s.errors import TrainingError
 from s2s.network import CDCIN, Batch
-from s2s.training.state import MOMENTS, TrainState, under
+from s2s.training.state import MOMENTS, Scalars, TrainState, require_weights_of, shapes_of, under
 from s2s.training.step import Device, accumulate
 from s2s.training.world import World
 
@@ -102,21 +102,21 @@ class ShardedState(TrainState):
                 named |= {key: tensor.detach().cpu().clone() for key, tensor in gathered.items()}
         return {name: tensor.contiguous() for name, tensor in named.items()}
 
-    def restore(self, tensors: Mapping[str, Tensor], scalars: Mapping[str, str | int | float | None]) -> None:
-        """Put a saved state back, whatever number of workers it is of."""
-        if self.stage == 0:
-            TrainState.restore(self, tensors, scalars)
-        else:
-            self.restore_scalars(scalars)
-            saved = {kind: under(kind, tensors) for kind in ("weights", "best", *MOMENTS)}
-            self.best_weights = saved["best"]
-            self._allocate_moments()
-            for name, parameter in self.network.named_parameters():
-                self._set_weight(parameter, saved["weights"][name])
+    def restore(self, parts: Iterable[tuple[Mapping[str, Tensor], Scalars]]) -> None:
+        """Put a saved state back part by part, whatever number of workers it is of; no worker ever holds all of it."""
+        parameters, seen = dict(self.network.named_parameters()), dict[str, torch.Size]()
+        for tensors, scalars in parts:
+            shapes = shapes_of("weights", tensors)
+            require_weights_of(self.network, shapes, are_all=False)
+            for name in sorted(shapes):  # the same order on all workers
+                self._set_weight(parameters[name], tensors[f"weights/{name}"])
                 for moment in MOMENTS:
-                    self._set_moment(parameter, saved[moment][name], moment)
-        if self.world.rank:
-            self.best_weights = {}
+                    self._set_moment(parameters[name], tensors[f"{moment}/{name}"], moment)
+            self.best_weights |= under("best", tensors) if self.world.rank == 0 else {}
+            self.restore_scalars(scalars)
+            seen |= shapes
+        require_weights_of(self.network, seen)
+        self._count_steps()
 
     def finish(self) -> None:
         """Make `network`, on the first worker, a plain one with the weights of the best validation, or else the last.
@@ -149,11 +149,15 @@ class ShardedState(TrainState):
         found: Tensor = safe_get_full_optimizer_state(parameter, moment) if self.stage else self.optimizer.state[parameter][moment]
         return found
 
-    def _allocate_moments(self) -> None:
-        """Let DeepSpeed make Adam's state: by a step whose gradient is 0, which leaves every weight as it is."""
+    def allocate(self) -> None:
+        """Let Adam make its state: by a step whose gradient is 0, which leaves every weight as it is."""
         self.engine.backward(0 * self.engine(*_probe(self.network)).sum())
         self.engine.step()
-        for state in self.optimizer.optimizer.state.values():  # type: ignore[attr-defined]
+        self._count_steps()
+
+    def _count_steps(self) -> None:
+        """Tell Adam how many steps it has done."""
+        for state in getattr(self.optimizer, "optimizer", self.optimizer).state.values():
             state["step"] = torch.tensor(float(self.step))
 
     def _set_weight(self, parameter: nn.Parameter, value: Tensor) -> None:
@@ -163,12 +167,15 @@ class ShardedState(TrainState):
                 if self.world.rank == 0:
                     parameter.data.copy_(value)
         else:
-            safe_set_full_fp32_param(parameter, value.to(parameter.device))
+            if self.stage:
+                safe_set_full_fp32_param(parameter, value.to(parameter.device))
             parameter.data.copy_(value)
 
     def _set_moment(self, parameter: nn.Parameter, value: Tensor, moment: str) -> None:
         if self.stage == 3:
             safe_set_local_optimizer_state(parameter, self._local(parameter, value), moment)
+        elif self.stage == 0:
+            self.optimizer.state[parameter][moment].copy_(value)
         else:
             safe_set_full_optimizer_state(parameter, value.to(parameter.device), moment)
 
@@ -201,7 +208,9 @@ def shard(network: CDCIN, training: TrainingConfig, device: Device, *, options: 
         "zero_optimization": options.zero_optimization.model_dump(exclude_none=True),
     }
     engine, optimizer, _, _ = deepspeed.initialize(model=network, optimizer=adam, config=config, dist_init_required=False)
-    return ShardedState(network=network, optimizer=optimizer, engine=engine, world=world, stage=options.zero_optimization.stage)
+    state = ShardedState(network=network, optimizer=optimizer, engine=engine, world=world, stage=options.zero_optimization.stage)
+    state.allocate()
+    return state
 
 
 def _probe(network: CDCIN) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -46,6 +46,21 @@ def new_state(network: CDCIN, training: TrainingConfig, device: Device) -> Train
     return TrainState(network=network, optimizer=torch.optim.Adam(network.parameters(), lr=training.learning_rate, betas=training.betas))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """Who trains a network: this process alone, or as one of several workers.
+
+    Attributes:
+        world: Which of them this is.
+        start: A fresh network -> its state on a device.
+        recompute: See `CDCIN`.
+    """
+
+    world: World = ALONE
+    start: Callable[[CDCIN, TrainingConfig, Device], TrainState] = new_state
+    recompute: bool = False
+
+
 def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig, device: Device, callbacks: Callbacks) -> TrainState:
     """Optimise until the last step, the time limit, or until validations stop improving; then load the best weights.
 

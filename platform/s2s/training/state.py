@@ -4,17 +4,18 @@ Batches depend on the seed and the step alone, so weights, Adam's moments, the b
 are the whole state: a resumed training continues bit for bit on a CPU.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from s2s.contracts.run import TrainingConfig
+from s2s.errors import InputError
 from s2s.network import CDCIN, Batch
 from s2s.training.step import Device, train_step
 
-Scalars = dict[str, str | int | float | None]
+Scalars = Mapping[str, str | int | float | None]
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -78,24 +79,30 @@ class TrainState:
         error = self.best_error if self.best_step else None
         return {"step": self.step, "best_step": self.best_step, "best_error": error, "stale": self.stale, "seconds": self.seconds}
 
-    def restore(self, tensors: Mapping[str, Tensor], scalars: Mapping[str, str | int | float | None]) -> None:
+    def restore(self, parts: Iterable[tuple[Mapping[str, Tensor], Scalars]]) -> None:
         """Put a saved state back.
 
         Args:
-            tensors: From `tensors()`.
-            scalars: From `scalars()`.
+            parts: `tensors()` and `scalars()` of every worker that saved it, whatever their number.
+
+        Raises:
+            InputError: it is the state of another network.
         """
+        tensors: dict[str, Tensor] = {}
+        for some, scalars in parts:
+            tensors |= some
+            self.restore_scalars(scalars)
+        require_weights_of(self.network, shapes_of("weights", tensors))
         self.network.load_state_dict(under("weights", tensors))
         device = next(self.network.parameters()).device
         self.best_weights = {name: tensor.to(device) for name, tensor in under("best", tensors).items()}
-        self.restore_scalars(scalars)
         moments = {moment: under(moment, tensors) for moment in MOMENTS}
         for name, parameter in self.network.named_parameters():
             if name in moments["exp_avg"]:
                 saved = {moment: moments[moment][name].to(device) for moment in MOMENTS}
                 self.optimizer.state[parameter] = {"step": torch.tensor(float(self.step)), **saved}
 
-    def restore_scalars(self, scalars: Mapping[str, str | int | float | None]) -> None:
+    def restore_scalars(self, scalars: Scalars) -> None:
         """Put the numbers of a saved state back."""
         self.step, self.best_step, self.stale = (int(scalars[name] or 0) for name in ("step", "best_step", "stale"))
         error = scalars["best_error"]
@@ -103,6 +110,32 @@ class TrainState:
         self.seconds = float(scalars["seconds"] or 0)
 
 
+def require_weights_of(network: CDCIN, found: Mapping[str, torch.Size], *, are_all: bool = True) -> None:
+    """Refuse weights of another network.
+
+    Args:
+        network: Whose they should be; spread over workers or not.
+        found: Name -> shape.
+        are_all: None may be missing.
+
+    Raises:
+        InputError: a name or a shape differs.
+    """
+    expected = {name: torch.Size(getattr(parameter, "ds_shape", parameter.shape)) for name, parameter in network.named_parameters()}
+    for name in sorted(found.keys() | (expected.keys() if are_all else ())):
+        if expected.get(name) != found.get(name):
+            wanted, got = (tuple(where[name]) if name in where else "none" for where in (expected, found))
+            raise InputError(
+                f"expected a checkpoint of this network, {name} of shape {wanted}, got {got}: it is of another architecture; "
+                "--again trains anew"
+            )
+
+
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Take the tensors of a saved state that are of one kind, by the names of the weights."""
     return {name.removeprefix(prefix + "/"): tensor for name, tensor in tensors.items() if name.startswith(prefix + "/")}
+
+
+def shapes_of(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Say the shapes of the tensors of one kind."""
+    return {name: tensor.shape for name, tensor in under(prefix, tensors).items()}

@@ -53,7 +53,7 @@ def test_a_user_takes_over_at_once_and_the_other_can_no_longer_commit(run):
     with pytest.raises(LeaseError, match="taken over"), attempting(run, QUIET) as first:
         first.write("notes.txt", b"half")
         with attempting(run, Launch()) as second:
-            assert second.checkpoints == (f"{second.folder}/checkpoint.safetensors", f"{first.folder}/checkpoint.safetensors")
+            assert second.checkpoints == (f"{second.folder}/checkpoint", f"{first.folder}/checkpoint")
             done = commit(second, report_of(second))
         commit(first, report_of(first))
     assert run.finished() == done

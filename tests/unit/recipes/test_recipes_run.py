@@ -23,7 +23,7 @@ def test_the_key_is_stable_and_short(make_run):
     assert first.key == second.key
     assert re.fullmatch(r"[0-9a-f]{16}", first.key)
     assert first.folder == f"{first.settings.root}/runs/{first.key}"
-    assert first.checkpoints == (f"{first.folder}/checkpoint.safetensors",)
+    assert first.checkpoints == (f"{first.folder}/checkpoint",)
 
 
 @pytest.mark.parametrize(

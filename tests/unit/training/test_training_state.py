@@ -7,6 +7,7 @@ import torch
 
 from s2s.contracts.run import TrainingConfig
 from s2s.contracts.settings import Settings
+from s2s.errors import InputError
 from s2s.storage.checkpoints import read_checkpoint, write_checkpoint
 from s2s.training.single import new_state
 from s2s.training.state import TrainState
@@ -45,7 +46,7 @@ def test_round_trip_through_a_checkpoint_continues_bit_for_bit(make_state, make_
     write_checkpoint("memory://training/checkpoint", state.tensors(), state.scalars(), Settings())
     arrays, scalars = read_checkpoint("memory://training/checkpoint", Settings())
     resumed = make_state(1, 0)
-    resumed.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, scalars)
+    resumed.restore([({name: torch.from_numpy(array) for name, array in arrays.items()}, scalars)])
     assert resumed.scalars() == state.scalars()
     restored = resumed.tensors()
     assert set(restored) == set(state.tensors())
@@ -62,7 +63,7 @@ def test_the_moments_matter_so_the_test_above_can_fail(make_state, make_batch, c
     state = make_state(0, 3)
     damaged = {name: torch.zeros_like(tensor) if name.startswith(f"{moment}/") else tensor for name, tensor in state.tensors().items()}
     resumed = make_state(1, 0)
-    resumed.restore(damaged, state.scalars())
+    resumed.restore([(damaged, state.scalars())])
     advance(state, make_batch(3), cpu)
     advance(resumed, make_batch(3), cpu)
     assert not same_weights(state, resumed)
@@ -94,10 +95,33 @@ def test_what_was_saved_does_not_move_on(make_state, make_batch, cpu):
 
 def test_before_the_first_validation_nothing_is_best(make_state):
     state, resumed = make_state(0, 2), make_state(1, 0)
-    resumed.restore(state.tensors(), state.scalars())
+    resumed.restore([(state.tensors(), state.scalars())])
     assert resumed.best_error == math.inf
     assert resumed.best_weights == {}
     assert same_weights(state, resumed)
+
+
+def test_parts_of_a_state_are_put_together(make_state):
+    state, resumed = make_state(0, 2), make_state(1, 0)
+    tensors = list(state.tensors().items())
+    resumed.restore([(dict(tensors[part::3]), state.scalars()) for part in range(3)])
+    restored = resumed.tensors()
+    assert all(torch.equal(restored[name], tensor) for name, tensor in tensors)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"weights/stages.0.last.weight": torch.zeros(1)}, "last.weight of shape .*, got", id="another-shape"),
+        pytest.param({"weights/stages.7.last.weight": torch.zeros(1)}, "stages.7.last.weight of shape none, got", id="one-too-many"),
+        pytest.param({"weights/stages.0.last.weight": None}, "last.weight of shape .*, got none", id="one-missing"),
+    ],
+)
+def test_the_state_of_another_network_is_refused(make_state, change, words):
+    state = make_state(0, 1)
+    tensors = {name: tensor for name, tensor in (state.tensors() | change).items() if tensor is not None}
+    with pytest.raises(InputError, match=f"{words}.*another architecture; --again"):
+        make_state(1, 0).restore([(tensors, state.scalars())])
 
 
 def test_only_a_smaller_error_is_better(make_state):

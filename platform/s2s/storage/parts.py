@@ -1,0 +1,126 @@
+"""Checkpoints of a training: each of the workers that train together writes its part, and any number of workers reads them all.
+
+    checkpoint/000000120-1-of-2.safetensors     second of the two parts of step 120, see `checkpoints`
+
+Decision: that a checkpoint is whole is seen from the names of its parts, so no worker waits for another to say so; the price is one
+listing per checkpoint. A part is serialised at once and sent in the background, while the training goes on.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+
+from s2s.contracts.settings import Settings
+from s2s.errors import InputError
+from s2s.storage.checkpoints import Tensor, Value, pack_checkpoint, read_checkpoint
+from s2s.storage.location import join
+from s2s.storage.objects import delete_object, list_names, write_bytes
+
+_NAME = re.compile(r"(\d{9})-(\d+)-of-(\d+)\.safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Checkpoint:
+    """A checkpoint all of whose parts are there.
+
+    Attributes:
+        step: Optimiser steps done.
+        num_parts: Of how many parts it is.
+        folder: URI of the folder that they lie in.
+    """
+
+    step: int
+    num_parts: int
+    folder: str
+
+    def uri(self, part: int) -> str:
+        """Where a part lies, counted from 0."""
+        return join(self.folder, f"{self.step:09d}-{part}-of-{self.num_parts}.safetensors")
+
+    def parts(self, settings: Settings) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Value]]]:
+        """Read part by part: tensors and state.
+
+        Raises:
+            InputError: a part is not what was written, or is gone.
+            StorageError: the store refused or does not answer.
+        """
+        for part in range(self.num_parts):
+            if (found := read_checkpoint(self.uri(part), settings)) is None:
+                raise InputError(f"expected part {part + 1} of {self.num_parts} of a checkpoint at {self.uri(part)}, found none")
+            yield found
+
+
+def find_checkpoints(folder: str, settings: Settings) -> list[Checkpoint]:
+    """Find the whole checkpoints of a folder, the newest first; none where there is no such folder.
+
+    Raises:
+        StorageError: the store refused or does not answer.
+    """
+    seen = [(int(step), int(total)) for step, _, total in _parts_in(folder, settings)]
+    whole = {(step, total) for step, total in seen if seen.count((step, total)) == total}
+    return [Checkpoint(step=step, num_parts=total, folder=folder) for step, total in sorted(whole, reverse=True)]
+
+
+class CheckpointWriter:
+    """Writes one worker's part of every checkpoint; leaving its block waits for the last one to be stored."""
+
+    def __init__(self, folder: str, settings: Settings, *, keep: int, part: int = 0, num_parts: int = 1) -> None:
+        """Write nothing yet.
+
+        Args:
+            folder: URI.
+            settings: Endpoint and credentials.
+            keep: Newest whole checkpoints that stay; the first part's writer deletes older ones.
+            part: Which part, from 0.
+            num_parts: Of how many.
+        """
+        self._folder, self._settings, self._keep = folder, settings, keep
+        self._part, self._num_parts = part, num_parts
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="s2s-checkpoint")
+        self._sending: Future[None] | None = None
+
+    def write(self, step: int, tensors: Mapping[str, Tensor | np.ndarray], state: Mapping[str, Value]) -> str:
+        """Take down a part as it is now, begin to store it, and say where it will lie.
+
+        Raises:
+            StorageError: the part before this one could not be stored.
+        """
+        self._wait()
+        uri = Checkpoint(step=step, num_parts=self._num_parts, folder=self._folder).uri(self._part)
+        self._sending = self._sender.submit(self._store, uri, pack_checkpoint(tensors, state))
+        return uri
+
+    def __enter__(self) -> "CheckpointWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._sender.shutdown()
+        if error is None:  # else that error says more
+            self._wait()
+
+    def _wait(self) -> None:
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.result()
+
+    def _store(self, uri: str, data: bytes) -> None:
+        write_bytes(uri, data, self._settings)
+        if self._part == 0:
+            self._forget_old()
+
+    def _forget_old(self) -> None:
+        kept = find_checkpoints(self._folder, self._settings)[: self._keep]
+        if len(kept) < self._keep:
+            return
+        for step, part, total in _parts_in(self._folder, self._settings):
+            if int(step) < kept[-1].step:
+                delete_object(join(self._folder, f"{step}-{part}-of-{total}.safetensors"), self._settings)
+
+
+def _parts_in(folder: str, settings: Settings) -> list[tuple[str, ...]]:
+    """Step, part and number of parts, as in the names."""
+    return [match.groups() for name in list_names(folder, settings) if (match := _NAME.fullmatch(name))]
