@@ -18,7 +18,9 @@ from s2s.contracts.run import NetworkConfig, TrainingConfig
 from s2s.contracts.settings import Settings
 from s2s.contracts.sharding import DeepSpeedConfig
 from s2s.network import CDCIN, TermBatch
+from s2s.recipes.going_on import save
 from s2s.storage.parts import CheckpointWriter, find_checkpoints
+from s2s.training import state as saved
 from s2s.training.single import new_state
 from s2s.training.state import TrainState
 from s2s.training.step import Device
@@ -74,8 +76,8 @@ def work(job: dict[str, object], world: World) -> dict[str, object]:
         if state.step == BEST:
             state.keep_best(0.5)
         if job.get("save") and state.step == MIDDLE:
-            with CheckpointWriter(str(job["save"]), SETTINGS, keep=1, part=world.rank, num_parts=world.size) as writer:
-                writer.write(state.step, state.tensors(), state.scalars())
+            with CheckpointWriter(str(job["save"]), SETTINGS, keep=1) as writer:
+                save(state, writer, world)
     state.finish()
     if world.rank:
         return {}
@@ -92,6 +94,7 @@ def work(job: dict[str, object], world: World) -> dict[str, object]:
 
 def main(rank: str, size: str, port: str, answer: str) -> None:
     torch.set_num_threads(1)
+    saved.PART_BYTES = 4096  # so that every worker writes some parts
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, RANK=rank, WORLD_SIZE=size, LOCAL_RANK=rank)
     dist.init_process_group("gloo")
     world = World(rank=int(rank), size=int(size))

@@ -14,7 +14,7 @@ from s2s.kriging.folds import Fold, Hidden, hide_in_turn
 from s2s.lattice.measured import HeldOut, Measured, without
 from s2s.lattice.sampling import lattice_folds, random_folds
 from s2s.network import CDCIN
-from s2s.recipes.going_on import checkpoint_writer, go_on, together
+from s2s.recipes.going_on import checkpoint_writer, go_on, save, together
 from s2s.recipes.run import Run
 from s2s.streaming.batches import BatchStream
 from s2s.streaming.folds import FoldWindows
@@ -142,10 +142,10 @@ def learn(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker,
             tracer.step()
         run.on_progress("train", done, total, f"loss {loss:.4f}")
 
-    with checkpoint_writer(run, crew.world) as writer:
+    with checkpoint_writer(run) as writer:
         callbacks = Callbacks(
             validate=_validator(run, measured, known.folds[0]) if known.folds else None,
-            save=lambda state: writer.write(state.step, state.tensors(), state.scalars()),
+            save=lambda state: save(state, writer, crew.world),
             log=curves.log,
             progress=told,
             phases=phases,

@@ -24,10 +24,27 @@ def together(run: Run, world: World) -> Run:
     return replace(run, lease=Lease.model_validate_json(told)) if told else run
 
 
-def checkpoint_writer(run: Run, world: World) -> CheckpointWriter:
-    """Write this worker's part of the checkpoints of a run."""
-    keep = run.config.training.keep_checkpoints
-    return CheckpointWriter(run.checkpoints[0], run.settings, keep=keep, part=world.rank, num_parts=world.size)
+def checkpoint_writer(run: Run) -> CheckpointWriter:
+    """Open the folder of a run's checkpoints."""
+    return CheckpointWriter(run.checkpoints[0], run.settings, keep=run.config.training.keep_checkpoints)
+
+
+def save(state: TrainState, writer: CheckpointWriter, world: World) -> str:
+    """Write this worker's parts of a checkpoint; all workers do this.
+
+    Returns:
+        Where the first part lies.
+
+    Raises:
+        StorageError: a part could not be stored.
+    """
+    num_parts = len(state.parts())
+    checkpoint = writer.at(state.step, num_parts)
+    for part in range(num_parts):
+        tensors = state.tensors(part)
+        if part % world.size == world.rank:
+            writer.write(checkpoint, part, tensors, state.scalars())
+    return checkpoint.uri(0)
 
 
 def go_on(state: TrainState, run: Run, world: World) -> None:

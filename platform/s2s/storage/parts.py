@@ -1,9 +1,9 @@
-"""Checkpoints of a training: each of the workers that train together writes its part, and any number of workers reads them all.
+"""Checkpoints of a training in parts: the workers that train together write some each, and any number of workers reads them all.
 
     checkpoint/000000120-1-of-2.safetensors     second of the two parts of step 120, see `checkpoints`
 
 Decision: that a checkpoint is whole is seen from the names of its parts, so no worker waits for another to say so; the price is one
-listing per checkpoint. A part is serialised at once and sent in the background, while the training goes on.
+listing per checkpoint. A part is serialised at once and sent in the background, while the training goes on or the next is taken down.
 """
 
 import re
@@ -66,33 +66,32 @@ def find_checkpoints(folder: str, settings: Settings) -> list[Checkpoint]:
 
 
 class CheckpointWriter:
-    """Writes one worker's part of every checkpoint; leaving its block waits for the last one to be stored."""
+    """Writes parts of checkpoints, one at a time; leaving its block waits for the last one to be stored."""
 
-    def __init__(self, folder: str, settings: Settings, *, keep: int, part: int = 0, num_parts: int = 1) -> None:
+    def __init__(self, folder: str, settings: Settings, *, keep: int) -> None:
         """Write nothing yet.
 
         Args:
             folder: URI.
             settings: Endpoint and credentials.
-            keep: Newest whole checkpoints that stay; the first part's writer deletes older ones.
-            part: Which part, from 0.
-            num_parts: Of how many.
+            keep: Newest whole checkpoints that stay; whoever writes a first part deletes older ones.
         """
         self._folder, self._settings, self._keep = folder, settings, keep
-        self._part, self._num_parts = part, num_parts
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="s2s-checkpoint")
         self._sending: Future[None] | None = None
 
-    def write(self, step: int, tensors: Mapping[str, Tensor | np.ndarray], state: Mapping[str, Value]) -> str:
-        """Take down a part as it is now, begin to store it, and say where it will lie.
+    def at(self, step: int, num_parts: int) -> Checkpoint:
+        """Say where a checkpoint will lie."""
+        return Checkpoint(step=step, num_parts=num_parts, folder=self._folder)
+
+    def write(self, checkpoint: Checkpoint, part: int, tensors: Mapping[str, Tensor | np.ndarray], state: Mapping[str, Value]) -> None:
+        """Take down a part as it is now and begin to store it.
 
         Raises:
             StorageError: the part before this one could not be stored.
         """
         self._wait()
-        uri = Checkpoint(step=step, num_parts=self._num_parts, folder=self._folder).uri(self._part)
-        self._sending = self._sender.submit(self._store, uri, pack_checkpoint(tensors, state))
-        return uri
+        self._sending = self._sender.submit(self._store, checkpoint, part, pack_checkpoint(tensors, state))
 
     def __enter__(self) -> "CheckpointWriter":
         return self
@@ -107,9 +106,9 @@ class CheckpointWriter:
         if sending is not None:
             sending.result()
 
-    def _store(self, uri: str, data: bytes) -> None:
-        write_bytes(uri, data, self._settings)
-        if self._part == 0:
+    def _store(self, checkpoint: Checkpoint, part: int, data: bytes) -> None:
+        write_bytes(checkpoint.uri(part), data, self._settings)
+        if part == 0:
             self._forget_old()
 
     def _forget_old(self) -> None:

@@ -9,7 +9,7 @@ Source:
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -81,26 +81,27 @@ class ShardedState(TrainState):
         return {**said, "gradient_norm": torch.as_tensor(norm).detach()}
 
     def weights(self) -> dict[str, Tensor]:
-        """Copy every weight as it is now into the main memory of the first worker; the others get none."""
+        """Copy the weights that are this worker's to keep, as they are now."""
         found = {}
-        for name, parameter in self.network.named_parameters():
+        for keeper, name in self._keepers():
+            parameter = self.network.get_parameter(name)
             with self._whole(parameter):
-                if self.world.rank == 0:
+                if keeper == self.world.rank:
                     found[name] = parameter.detach().cpu().clone()
         return found
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Name this worker's part of the state: every so many-th weight with its moments, whole; the first has the best weights too."""
-        named = {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
-        for number, (name, parameter) in enumerate(self.network.named_parameters()):
-            is_ours = number % self.world.size == self.world.rank
+    def tensors(self, part: int = 0) -> dict[str, Tensor]:
+        """Name every tensor of a part of the state, for the worker whose part it is; none for the others."""
+        named, is_ours = dict[str, Tensor](), part % self.world.size == self.world.rank
+        for name in self.parts()[part]:
+            parameter = self.network.get_parameter(name)
             gathered = {f"{moment}/{name}": self._moment(parameter, moment) for moment in MOMENTS}
             with self._whole(parameter):
                 if is_ours:
-                    named[f"weights/{name}"] = parameter.detach().cpu().clone()
-            if is_ours:
-                named |= {key: tensor.detach().cpu().clone() for key, tensor in gathered.items()}
-        return {name: tensor.contiguous() for name, tensor in named.items()}
+                    kept = {f"best/{name}": self.best_weights[name]} if name in self.best_weights else {}
+                    tensors = {f"weights/{name}": parameter.detach(), **kept, **gathered}
+                    named |= {key: tensor.cpu().contiguous().clone() for key, tensor in tensors.items()}
+        return named
 
     def restore(self, parts: Iterable[tuple[Mapping[str, Tensor], Scalars]]) -> None:
         """Put a saved state back part by part, whatever number of workers it is of; no worker ever holds all of it."""
@@ -112,7 +113,8 @@ class ShardedState(TrainState):
                 self._set_weight(parameters[name], tensors[f"weights/{name}"])
                 for moment in MOMENTS:
                     self._set_moment(parameters[name], tensors[f"{moment}/{name}"], moment)
-            self.best_weights |= under("best", tensors) if self.world.rank == 0 else {}
+            best = under("best", tensors)
+            self.best_weights |= {name: best[name] for keeper, name in self._keepers() if keeper == self.world.rank and name in best}
             self.restore_scalars(scalars)
             seen |= shapes
         require_weights_of(self.network, seen)
@@ -124,7 +126,7 @@ class ShardedState(TrainState):
         Raises:
             TrainingError: the gathered weights do not compute what the spread ones do.
         """
-        last, probe = self.weights(), _probe(self.network)
+        last, best, probe = self._gathered(self.weights()), self._gathered(self.best_weights), _probe(self.network)
         self.network.eval()
         with torch.no_grad():
             seen = self.network(*probe)[-1].cpu()
@@ -139,8 +141,26 @@ class ShardedState(TrainState):
                 f"expected the weights gathered from {self.world.size} workers to predict what these do, got predictions up to "
                 f"{float((seen - expected).abs().max()):.2g} apart; train again with sharding.strategy data_parallel"
             )
-        plain.load_state_dict(self.best_weights or last)
+        plain.load_state_dict(best or last)
         self.network = plain.to(probe[0].device)
+
+    def _keepers(self) -> Iterator[tuple[int, str]]:
+        """Of every weight, in order: which worker keeps its best value and writes it down."""
+        for part, names in enumerate(self.parts()):
+            for name in names:
+                yield part % self.world.size, name
+
+    def _gathered(self, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Bring what every worker keeps to the first; empty where nobody keeps anything."""
+        found = dict[str, Tensor]()
+        if not self.world.any(bool(kept)):
+            return found
+        for keeper, name in self._keepers():
+            shape = getattr(self.network.get_parameter(name), "ds_shape", self.network.get_parameter(name).shape)
+            whole = self.world.give(kept[name] if keeper == self.world.rank else torch.empty(shape), keeper)
+            if self.world.rank == 0:
+                found[name] = whole
+        return found
 
     def _whole(self, parameter: nn.Parameter) -> AbstractContextManager[object]:
         return deepspeed.zero.GatheredParameters([parameter]) if self.stage == 3 else nullcontext()

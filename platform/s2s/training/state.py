@@ -17,6 +17,11 @@ from s2s.training.step import Device, train_step
 
 Scalars = Mapping[str, str | int | float | None]
 MOMENTS = ("exp_avg", "exp_avg_sq")
+PART_BYTES = 2**28
+"""Of a part of a saved state: as much again is held while it is taken down, and twice that while it is sent."""
+
+_BYTES = 16
+"""Of a weight, its best value so far and its two moments."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,14 +69,26 @@ class TrainState:
         else:
             self.stale += 1
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Name every tensor of the state; on the CPU, contiguous."""
-        named = {f"weights/{name}": tensor for name, tensor in self.network.state_dict().items()}
-        named |= {f"best/{name}": tensor for name, tensor in self.best_weights.items()}
-        moments = self.optimizer.state
+    def parts(self) -> list[list[str]]:
+        """Names of the weights, in parts whose states are saved one by one; the same whoever trains the network."""
+        found, room = list[list[str]](), 0
         for name, parameter in self.network.named_parameters():
-            if parameter in moments:
-                named |= {f"{moment}/{name}": moments[parameter][moment] for moment in MOMENTS}
+            size = _BYTES * getattr(parameter, "ds_numel", parameter.numel())
+            if not found or size > room:
+                found.append([])
+                room = PART_BYTES
+            found[-1].append(name)
+            room -= size
+        return found
+
+    def tensors(self, part: int = 0) -> dict[str, Tensor]:
+        """Name every tensor of a part of the state; on the CPU, contiguous."""
+        named, moments = dict[str, Tensor](), self.optimizer.state
+        for name in self.parts()[part]:
+            parameter = self.network.get_parameter(name)
+            named[f"weights/{name}"] = parameter
+            named |= {f"best/{name}": self.best_weights[name]} if name in self.best_weights else {}
+            named |= {f"{moment}/{name}": moments[parameter][moment] for moment in MOMENTS if parameter in moments}
         return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in named.items()}
 
     def scalars(self) -> Scalars:
@@ -83,7 +100,7 @@ class TrainState:
         """Put a saved state back.
 
         Args:
-            parts: `tensors()` and `scalars()` of every worker that saved it, whatever their number.
+            parts: Of every part its `tensors` and the `scalars`, in any order.
 
         Raises:
             InputError: it is the state of another network.

@@ -55,6 +55,12 @@ class World:
             dist.all_reduce(value)
         return value
 
+    def give(self, tensor: Tensor, source: int) -> Tensor:
+        """Fill a tensor, on every worker of the same shape, with that of one of them, in place."""
+        if self.size > 1:
+            dist.broadcast(tensor, src=source)
+        return tensor
+
     def share(self, batch: Batch) -> dict[str, TermBatch]:
         """Take this worker's windows of a batch, as many of every term as the others; the losses of all shares add up to that of the batch.
 

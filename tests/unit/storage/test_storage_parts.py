@@ -21,9 +21,9 @@ def folder(tmp_path) -> str:
 
 
 def write(folder: str, *steps: int, keep: int = 2, part: int = 0, num_parts: int = 1) -> None:
-    with CheckpointWriter(folder, SETTINGS, keep=keep, part=part, num_parts=num_parts) as writer:
+    with CheckpointWriter(folder, SETTINGS, keep=keep) as writer:
         for step in steps:
-            writer.write(step, {f"weights/{part}": np.full(3, step, np.float32)}, {"step": step})
+            writer.write(writer.at(step, num_parts), part, {f"weights/{part}": np.full(3, step, np.float32)}, {"step": step})
 
 
 def test_every_part_is_read_back(folder: str) -> None:
@@ -74,12 +74,12 @@ def test_a_part_is_taken_down_at_once_and_stored_in_the_background(folder: str, 
     monkeypatch.setattr(parts, "write_bytes", lambda *words: (gate.wait(30), store(*words)))
     weight = np.zeros(2, np.float32)
     with CheckpointWriter(folder, SETTINGS, keep=1) as writer:
-        uri = writer.write(1, {"weights/a": weight}, {"step": 1})
+        writer.write(writer.at(1, 1), 0, {"weights/a": weight}, {"step": 1})
         weight += 1
         assert find_checkpoints(folder, SETTINGS) == []
         gate.set()
     (found,) = find_checkpoints(folder, SETTINGS)
-    assert uri == found.uri(0) == join(folder, "000000001-0-of-1.safetensors")
+    assert found.uri(0) == join(folder, "000000001-0-of-1.safetensors")
     ((arrays, _),) = found.parts(SETTINGS)
     assert arrays["weights/a"].tolist() == [0, 0]
 
@@ -90,13 +90,13 @@ def test_what_could_not_be_stored_is_said_by_the_next_or_at_the_end(folder: str,
 
     monkeypatch.setattr(parts, "write_bytes", refuse)
     with pytest.raises(StorageError, match="no space"), CheckpointWriter(folder, SETTINGS, keep=1) as writer:
-        writer.write(1, {}, {})
+        writer.write(writer.at(1, 1), 0, {}, {})
     writer = CheckpointWriter(folder, SETTINGS, keep=1)
-    writer.write(1, {}, {})
+    writer.write(writer.at(1, 1), 0, {}, {})
     with pytest.raises(StorageError, match="no space"):
-        writer.write(2, {}, {})
+        writer.write(writer.at(2, 1), 0, {}, {})
     with pytest.raises(ValueError, match="mine"), CheckpointWriter(folder, SETTINGS, keep=1) as writer:
-        writer.write(1, {}, {})
+        writer.write(writer.at(1, 1), 0, {}, {})
         raise ValueError("mine")
 
 

@@ -10,7 +10,7 @@ from s2s.contracts.settings import Settings
 from s2s.errors import InputError
 from s2s.storage.checkpoints import read_checkpoint, write_checkpoint
 from s2s.training.single import new_state
-from s2s.training.state import TrainState
+from s2s.training.state import MOMENTS, TrainState
 from s2s.training.step import train_step
 
 TRAINING = TrainingConfig(learning_rate=0.01)
@@ -101,12 +101,18 @@ def test_before_the_first_validation_nothing_is_best(make_state):
     assert same_weights(state, resumed)
 
 
-def test_parts_of_a_state_are_put_together(make_state):
+def test_a_large_state_is_taken_apart_and_put_together(make_state, monkeypatch):
     state, resumed = make_state(0, 2), make_state(1, 0)
-    tensors = list(state.tensors().items())
-    resumed.restore([(dict(tensors[part::3]), state.scalars()) for part in range(3)])
-    restored = resumed.tensors()
-    assert all(torch.equal(restored[name], tensor) for name, tensor in tensors)
+    whole = state.tensors()
+    assert len(state.parts()) == 1
+    monkeypatch.setattr("s2s.training.state.PART_BYTES", 1000)
+    parts = [state.tensors(part) for part in range(len(state.parts()))]
+    assert len(parts) > 3
+    assert all(sum(tensor.nbytes for tensor in part.values()) <= 1000 or len(part) == len(MOMENTS) + 1 for part in parts)
+    resumed.restore([(part, state.scalars()) for part in reversed(parts)])
+    restored = {name: tensor for part in range(len(parts)) for name, tensor in resumed.tensors(part).items()}
+    assert restored.keys() == whole.keys()
+    assert all(torch.equal(restored[name], tensor) for name, tensor in whole.items())
 
 
 @pytest.mark.parametrize(
