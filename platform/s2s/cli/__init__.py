@@ -20,6 +20,7 @@ from s2s.cli import stack as stack_verbs
 from s2s.cli.benchmark import benchmark
 from s2s.cli.demo import demo
 from s2s.cli.impute import impute
+from s2s.cli.plan_memory import plan_memory
 from s2s.cli.score import score
 from s2s.cli.train import train
 
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.add_typer(ingest_verbs.app, name="ingest")
 app.command("train")(train)
+app.command("plan-memory")(plan_memory)
 app.command("impute")(impute)
 app.command("score")(score)
 app.command("benchmark")(benchmark)

@@ -176,6 +176,7 @@ class Resources(Part):
     cpus: float = Field(2, gt=0, description="cores; also the number of torch threads")
     gpus: float = Field(0, ge=0, description="graphics processors; a fraction shares one")
     memory_gb: float = Field(4, gt=0, description="main memory to reserve")
+    gpu_memory_gb: float = Field(40, gt=0, description="memory of one graphics processor, by which a training is planned")
 
 
 class GpuUse(Part):

@@ -87,3 +87,37 @@ class ShardingConfig(Part):
         if self.deepspeed is not None and self.deepspeed.strategy != self.strategy:
             raise ValueError(f"expected the strategy that the deepspeed options are for, {self.deepspeed.strategy}, got {self.strategy}")
         return self
+
+
+class MemoryEstimate(Part):
+    """What one worker is expected to take at most, beyond what the libraries and the section take; bytes."""
+
+    strategy: Strategy
+    workers: int = Field(ge=1)
+    recompute: bool = Field(description="activation checkpointing")
+    weights: int = Field(ge=0)
+    gradients: int = Field(ge=0)
+    moments: int = Field(ge=0, description="Adam's two, and the copy of the weights that ZeRO updates")
+    best_weights: int = Field(ge=0, description="of the best validation so far")
+    buffers: int = Field(ge=0, description="of DeepSpeed, while gradients are reduced and weights gathered")
+    activations: int = Field(ge=0, description="of one pass")
+    total: int = Field(ge=0, description="the largest sum of what is there at the same time")
+
+    @property
+    def stage(self) -> int:
+        """Of ZeRO."""
+        return STAGES.get(self.strategy, 0)
+
+
+class MemoryPlan(Document):
+    """How a network is trained, and why: what each way takes of a worker."""
+
+    kind: Literal["memory_plan"] = "memory_plan"
+    version: Literal[1] = 1
+    num_parameters: int = Field(ge=1)
+    pass_bins: int = Field(ge=1, description="bins that go through the network at once, on one worker")
+    budget: int = Field(ge=0, description="bytes that a worker may take")
+    of: Literal["main memory", "graphics memory"] = Field(description="what the estimates are of")
+    options: tuple[MemoryEstimate, ...] = Field(description="in the order in which they are considered")
+    chosen: MemoryEstimate
+    reason: str

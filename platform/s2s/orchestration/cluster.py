@@ -94,8 +94,12 @@ class HeadWatch:
         return True
 
 
-def check_resources(wanted: Resources) -> None:
+def check_resources(wanted: Resources, workers: int = 1) -> None:
     """Refuse a run that the cluster could never start.
+
+    Args:
+        wanted: What each worker asks for.
+        workers: That must be there at the same time.
 
     Raises:
         ConfigError: it asks for more than all nodes have together; says what is missing.
@@ -103,12 +107,22 @@ def check_resources(wanted: Resources) -> None:
     import ray
 
     have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    asked = _asked(wanted)
+    asked = {name: workers * amount for name, amount in _asked(wanted).items()}
     short = {name: amount for name, amount in asked.items() if amount > have.get(name, 0)}
     if short:
         words = ", ".join(f"{name} {amount:g} of {have.get(name, 0):g}" for name, amount in short.items())
-        hint = f"--set resources.cpus={have.get('CPU', 1):g}"
-        raise ConfigError(f"the run asks for more than the cluster has: {words}; lower it, for instance {hint}")
+        raise ConfigError(f"the run asks for more than the cluster has: {words}; {_less(wanted, workers, have)}")
+
+
+def _less(wanted: Resources, workers: int, have: dict[str, float]) -> str:
+    if workers == 1:
+        return f"lower it, for instance --set resources.cpus={have.get('CPU', 1):g}"
+    room = room_for(wanted)
+    begin = f"begin with --set sharding.min_workers={room}, and an autoscaler brings the others" if room else "ask for less each"
+    return (
+        f"{workers} workers were asked for, there is room for {room}. Machines are started only for a run that waits for them: {begin}; "
+        f"where nothing starts machines, --set sharding.workers={max(1, room)} or add some"
+    )
 
 
 def room_for(wanted: Resources) -> int:

@@ -1,10 +1,11 @@
-"""One run as one Ray task, with the resources its YAML asks for, from launch to report.
+"""One run as one Ray task, with the resources its YAML asks for, from launch to report; or, where one worker is too few, as several.
 
 Only the configuration travels, as JSON: the worker opens S3 and MLflow with its own settings, so no secret and no tensor
 is ever a task argument. Decision: a worker that dies is started again by Ray and continues from the run's checkpoint; an
 error of the user's is not retried.
 """
 
+import logging
 import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
@@ -13,20 +14,25 @@ from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import S2SError, StackError
 from s2s.orchestration.cluster import HeadWatch, check_resources, join
+from s2s.orchestration.large import train_on_workers
 from s2s.orchestration.progress import EVERY_S, Poster, ProgressBoard
+from s2s.recipes.attempt import Launch
+from s2s.recipes.planning import plan_run
 from s2s.recipes.run import FINISHED_BEFORE, Progress
 from s2s.recipes.single_shot import single_shot
 from s2s.recipes.sources import open_run
+from s2s.training.single import Crew
 
 if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
+logger = logging.getLogger(__name__)
 MAX_RETRIES = 3
 
 
 def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -> RunReport:
-    """Run `single_shot` as a Ray task and wait for it.
+    """Plan a run, and do it as a Ray task, or on several workers, and wait for it.
 
     Args:
         config: Resolved.
@@ -45,6 +51,10 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
         on_progress(FINISHED_BEFORE, 1, 1)
         return report
     config = config.model_copy(update={"section": run.section.uri})
+    plan = plan_run(config)
+    if plan.chosen.strategy != "single":
+        logger.info("%d workers, %s: %s", plan.chosen.workers, plan.chosen.strategy, plan.reason)
+        return train_on_workers(config, settings, on_progress, plan)
     join(settings)
     check_resources(config.resources)
     import ray
@@ -55,7 +65,7 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
     launcher = ray.remote(num_cpus=wanted.cpus, num_gpus=wanted.gpus, memory=int(wanted.memory_gb * 1e9), max_retries=MAX_RETRIES)(
         _single_shot
     )
-    task = launcher.options(name=f"s2s train {config.name}").remote(config.model_dump_json(), board)
+    task = launcher.options(name=f"s2s train {config.name}").remote(config.model_dump_json(), plan.chosen.recompute, board)
     head = HeadWatch(settings)
     try:
         return RunReport.model_validate_json(_follow(task, board, head, on_progress))
@@ -86,5 +96,6 @@ def _follow(task: "ObjectRef[str]", board: "ActorHandle[Any]", head: HeadWatch, 
         return ray.get(task)
 
 
-def _single_shot(config: str, board: "ActorHandle[Any]") -> str:
-    return single_shot(RunConfig.model_validate_json(config), load_settings(is_local=False), Poster(board)).model_dump_json()
+def _single_shot(config: str, recompute: bool, board: "ActorHandle[Any]") -> str:
+    launch = Launch(crew=Crew(recompute=recompute))
+    return single_shot(RunConfig.model_validate_json(config), load_settings(is_local=False), Poster(board), launch).model_dump_json()

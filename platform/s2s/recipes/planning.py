@@ -1,0 +1,85 @@
+"""How a network is trained: on one device, or by workers that share the work, and how much of the state they share; and why."""
+
+from collections.abc import Iterator
+
+from s2s.contracts.run import RunConfig
+from s2s.contracts.sharding import MemoryEstimate, MemoryPlan, Strategy
+from s2s.errors import ConfigError
+from s2s.training.memory import LIBRARIES_BYTES, Shape, estimate, measure_shape
+from s2s.training.step import PASS_BINS
+
+SHARED: tuple[Strategy, ...] = ("data_parallel", "zero1", "zero2", "zero3")
+"""In the order in which they are considered: each shares more, and says more over the wire."""
+
+MOST_WORKERS = 64
+"""That are considered where the run does not say how many."""
+
+
+def plan_run(config: RunConfig, *, is_local: bool = False) -> MemoryPlan:
+    """Choose how to train: the fewest workers, then no activation checkpointing, then the least shared, of what fits.
+
+    Args:
+        config: Resolved; what its `sharding` says is not chosen.
+        is_local: Only this process is there.
+
+    Raises:
+        ConfigError: several workers are asked for where there is one process.
+    """
+    if is_local and ((config.sharding.workers or 1) > 1 or config.sharding.strategy in SHARED):
+        raise ConfigError(
+            f"expected one worker with --local, got sharding.workers {config.sharding.workers}, strategy {config.sharding.strategy}: "
+            "workers are started by Ray. Leave --local out (`s2s stack up` starts a cluster), or set workers to 1 and strategy to single"
+        )
+    on_gpu = config.resources.gpus > 0
+    pass_bins = config.training.pass_bins or PASS_BINS["cuda" if on_gpu else "cpu"]
+    shape = measure_shape(config.network, config.training.precision)
+    budget = int(1e9 * (config.resources.gpu_memory_gb * min(1.0, config.resources.gpus) if on_gpu else config.resources.memory_gb))
+    options = tuple(_options(config, shape, pass_bins, is_local=is_local))
+    fitting = [option for option in options if option.total <= budget - LIBRARIES_BYTES]
+    chosen = fitting[0] if fitting else min(options, key=lambda option: option.total)
+    return MemoryPlan(
+        num_parameters=shape.num_parameters,
+        pass_bins=pass_bins,
+        budget=budget,
+        of="graphics memory" if on_gpu else "main memory",
+        options=options,
+        chosen=chosen,
+        reason=_reason(chosen, options, budget, is_asked=len(options) == 1, fits=bool(fitting)),
+    )
+
+
+def _options(config: RunConfig, shape: Shape, pass_bins: int, *, is_local: bool) -> Iterator[MemoryEstimate]:
+    asked = config.sharding
+    for workers in _numbers_of_workers(config, is_local=is_local):
+        strategies: tuple[Strategy, ...] = (asked.strategy,) if asked.strategy else ("single",) if workers == 1 else SHARED
+        for recompute in (False, True) if asked.recompute is None else (asked.recompute,):
+            for strategy in strategies:
+                yield estimate(shape, strategy, workers, recompute=recompute, bins=min(pass_bins, _bins_of_a_step(config) // workers))
+
+
+def _numbers_of_workers(config: RunConfig, *, is_local: bool) -> list[int]:
+    asked = config.sharding
+    if asked.workers is not None or asked.strategy == "single" or is_local:
+        return [asked.workers or 1]
+    least = 1 if asked.strategy is None else 2
+    numbers = [2**power for power in range(MOST_WORKERS.bit_length()) if 2**power >= least and config.training.batch % 2**power == 0]
+    return numbers or [1]
+
+
+def _bins_of_a_step(config: RunConfig) -> int:
+    """Of the largest pass there could be: all windows of all terms at once."""
+    terms = sum(weight > 0 for weight in config.training.weights.model_dump().values())
+    return int(config.training.batch * config.training.window**2 * terms)
+
+
+def _reason(chosen: MemoryEstimate, options: tuple[MemoryEstimate, ...], budget: int, *, is_asked: bool, fits: bool) -> str:
+    words = f"{chosen.total / 1e9:.1f} GB beside {LIBRARIES_BYTES / 1e9:.1f} of the libraries"
+    limit = f"{budget / 1e9:.1f} GB"
+    if not fits:
+        return f"nothing fits into {limit}: this takes the least, {words}; lower training.pass_bins, or give each worker more memory"
+    if is_asked:
+        return f"asked for; {words} fit into {limit}"
+    before = options[: options.index(chosen)]
+    if not before:
+        return f"{words} fit into {limit}, and nothing is simpler"
+    return f"{words} fit into {limit}; what is simpler takes {min(option.total for option in before) / 1e9:.1f} GB or more"
