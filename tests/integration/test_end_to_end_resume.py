@@ -1,14 +1,11 @@
 """A training that is killed outright in the middle ends, when it goes on, with the very result of one that nobody disturbed."""
 
 import signal
-import subprocess
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
+from integration.interrupted import Result, finish, kill_worker, wait_for_checkpoint
 from s2s.contracts.loading import load_run_config
 from s2s.contracts.run import RunReport
 from s2s.contracts.settings import Settings, load_settings
@@ -17,7 +14,7 @@ from s2s.ingest.store import store_section
 from s2s.ingest.synthetic import make_synthetic
 from s2s.recipes.single_shot import single_shot
 from s2s.storage.location import join
-from s2s.storage.objects import exists, list_names, read_bytes
+from s2s.storage.objects import exists, list_names
 from s2s.storage.parts import find_checkpoints
 from s2s.tracking.server import connect
 
@@ -25,22 +22,6 @@ NUM_STEPS = 120
 OFTEN = ("section=synthetic-layers", "training.checkpoint_every_s=0.1", "name=disturbed", f"training.max_steps={NUM_STEPS}")
 """Some seconds of training with a checkpoint early on, so that there is a middle to be killed in."""
 WORDS = tuple(word for change in OFTEN for word in ("--set", change))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """All that a run found out, less what a clock or a name server says."""
-
-    weights: bytes
-    best_step: int
-    validation_error: float | None
-    scores: tuple[tuple[object, ...], ...]
-
-    @staticmethod
-    def of(report: RunReport, settings: Settings) -> "Result":
-        scores = tuple(tuple(row.model_dump(exclude={"seconds"}).values()) for row in report.scores)
-        weights = read_bytes(join(report.folder, "weights.safetensors"), settings)
-        return Result(weights=weights, best_step=report.best_step, validation_error=report.validation_error, scores=scores)
 
 
 @pytest.fixture(scope="module")
@@ -53,25 +34,6 @@ def undisturbed(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Result:
     section, _ = make_synthetic(SyntheticTissue(kind="layers", height=48, width=48, num_genes=12))
     store_section(section, join(settings.root, "sections", section.meta.id), settings)
     return Result.of(single_shot(load_run_config(job, OFTEN), settings), settings)
-
-
-def finish(process: "subprocess.Popen[str]") -> str:
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out
-
-
-def wait_for_checkpoint(settings: Settings, known: set[str], process: "subprocess.Popen[str]") -> str:
-    """The folder of the first attempt at a run that is not among those known, as soon as it has a checkpoint."""
-    runs, deadline = join(settings.root, "runs"), time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the training ended before anyone disturbed it"
-        for name in set(list_names(runs, settings)) - known:
-            for attempt in list_names(join(runs, name), settings):
-                if find_checkpoints(join(runs, name, attempt, "checkpoint"), settings):
-                    return join(runs, name, attempt)
-        time.sleep(0.02)
-    raise AssertionError("no checkpoint in two minutes")
 
 
 def step_when_killed(run: str, settings: Settings) -> int:
@@ -129,17 +91,3 @@ def test_a_killed_ray_worker_is_started_again_and_goes_on(
     report = RunReport.model_validate_json(finish(process))
     assert Result.of(report, settings) == undisturbed
     assert recorded(settings, run) == [("KILLED", 1), ("FINISHED", step + 1)]
-
-
-def kill_worker(title: str, home: Path) -> None:
-    """Kill -9 the worker process, of this home's stack and no other, that runs the task of this title."""
-    (victim,) = [process for process in psutil.process_iter(["cmdline"]) if is_worker(process, title, home)]
-    victim.kill()
-    victim.wait(timeout=30)
-
-
-def is_worker(process: psutil.Process, title: str, home: Path) -> bool:
-    try:
-        return " ".join(process.info["cmdline"] or ()).startswith(title) and process.environ().get("S2S_HOME") == str(home)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False

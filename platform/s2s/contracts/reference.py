@@ -30,14 +30,15 @@ one benchmark (many sections and methods, one table). It holds no logic.
 s2s train jobs/breast_xenium.yaml                                  # on the stack: Ray, S3, MLflow
 s2s train jobs/breast_xenium.yaml --local                          # no server: files, SQLite, this process
 s2s train jobs/breast_xenium.yaml --set training.max_minutes=2 --set genes.limit=20
+s2s plan-memory jobs/large_cascade.yaml                            # what a deep cascade takes, and how workers would share it
 s2s atlas run jobs/atlas_demo.yaml                                 # twelve synthetic sections on the stack
 s2s benchmark jobs/benchmark_small.yaml --local                    # a minute: a synthetic section, five methods
 s2s benchmark jobs/benchmark.yaml                                  # the table of the main README
 ```
 
-A YAML starts from its preset (`presets/laptop.yaml`, `atlas.yaml`, `paper.yaml`), overrides what it needs, and `--set` overrides the YAML;
-the value after `=` is read as YAML. An unknown key is an error that names the nearest valid one. The resolved configuration is stored
-with the result and in MLflow.
+A YAML starts from its preset (`presets/laptop.yaml`, `atlas.yaml`, `paper.yaml`, `large.yaml`), overrides what it needs, and `--set`
+overrides the YAML; the value after `=` is read as YAML. An unknown key is an error that names the nearest valid one. The resolved
+configuration is stored with the result and in MLflow.
 
 The smallest run:
 

@@ -28,6 +28,9 @@ class ZeroOptimization(Part):
     contiguous_gradients: bool = Field(True, description="gradients in one buffer")
     stage3_prefetch_bucket_size: int | None = Field(None, ge=0, description="weights fetched ahead, in numbers; stage 3")
     stage3_max_live_parameters: int | None = Field(None, ge=0, description="weights held whole at once, in numbers; stage 3")
+    stage3_max_reuse_distance: int | None = Field(
+        None, ge=0, description="weights stay whole that are used again within as many numbers; DeepSpeed's billion keeps all; stage 3"
+    )
     stage3_param_persistence_threshold: int | None = Field(None, ge=0, description="smaller tensors stay whole; stage 3")
     offload_optimizer: Offload | None = Field(None, description="stages 1 to 3, on GPUs")
 

@@ -18,11 +18,17 @@ from s2s.errors import PreemptedError, S2SError, StackError
 from s2s.orchestration.cluster import HeadWatch, check_resources, join
 from s2s.orchestration.progress import EVERY_S, Poster, ProgressBoard
 from s2s.recipes.run import Progress
+from s2s.storage.filesystem import OwnS3FileSystem
+from s2s.storage.location import join as join_uri
+from s2s.storage.objects import delete_prefix
 from s2s.training.world import World
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
     from ray.train.torch import TorchTrainer
+
+TRAIN_FOLDER = "ray_train"
+"""In the bucket: what Ray Train remembers of its groups while they work; nothing of ours."""
 
 DRAIN_S = 180.0
 """How long a worker whose machine is taken back waits, its state saved, for Ray Train to start the group elsewhere."""
@@ -64,7 +70,8 @@ def train_on_workers(config: RunConfig, settings: Settings, on_progress: Progres
     import ray
 
     board: ActorHandle[Any] = ray.remote(num_cpus=0, max_restarts=1)(Board).remote()  # type: ignore[assignment]
-    head, group = HeadWatch(settings), _Group(_trainer(config, settings, plan, board))
+    name = f"{config.name}-{time.time_ns()}"
+    head, group = HeadWatch(settings), _Group(_trainer(name, config, settings, plan, board))
     try:
         group.start()
         with redirect_stdout(sys.stderr):
@@ -76,6 +83,7 @@ def train_on_workers(config: RunConfig, settings: Settings, on_progress: Progres
     finally:
         if not head.is_lost:
             ray.kill(board)
+    delete_prefix(join_uri(settings.root, TRAIN_FOLDER, name), settings)
     if isinstance(outcome, S2SError):
         raise outcome
     if outcome is None:
@@ -104,7 +112,7 @@ class _Group(threading.Thread):
             self.words = str(error).strip().splitlines()[-1]
 
 
-def _trainer(config: RunConfig, settings: Settings, plan: MemoryPlan, board: "ActorHandle[Any]") -> "TorchTrainer":
+def _trainer(name: str, config: RunConfig, settings: Settings, plan: MemoryPlan, board: "ActorHandle[Any]") -> "TorchTrainer":
     from ray.train import FailureConfig, ScalingConfig
     from ray.train import RunConfig as TrainConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -123,8 +131,9 @@ def _trainer(config: RunConfig, settings: Settings, plan: MemoryPlan, board: "Ac
             resources_per_worker={name: amount for name, amount in resources.items() if amount},
         ),
         run_config=TrainConfig(
-            name=f"s2s-train-{config.name}-{time.time_ns()}",
-            storage_path=str(settings.home / "ray_train"),
+            name=name,
+            storage_path=f"{settings.bucket}/{TRAIN_FOLDER}",
+            storage_filesystem=OwnS3FileSystem(),
             failure_config=FailureConfig(max_failures=sharding.max_failures, max_preemption_failures=-1),  # type: ignore[call-arg]
         ),
     )

@@ -44,7 +44,7 @@ def plan_run(config: RunConfig, *, is_local: bool = False) -> MemoryPlan:
         of="graphics memory" if on_gpu else "main memory",
         options=options,
         chosen=chosen,
-        reason=_reason(chosen, options, budget, is_asked=len(options) == 1, fits=bool(fitting)),
+        reason=_reason(chosen, options, budget, is_asked=config.sharding.strategy is not None, fits=bool(fitting)),
     )
 
 

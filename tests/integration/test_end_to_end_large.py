@@ -1,0 +1,95 @@
+"""One network on two workers of a real Ray: the result of one, whatever is killed on the way."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from integration.interrupted import Result, finish, is_worker, wait_for_checkpoint
+from s2s.contracts.run import RunReport
+from s2s.contracts.settings import Settings, load_settings
+from s2s.storage.location import join
+from s2s.storage.objects import list_below, list_names
+from s2s.storage.parts import find_checkpoints
+
+NUM_STEPS = 90
+WORKER = "ray::RayTrainWorker"
+OFTEN = ("section=synthetic-layers", "training.checkpoint_every_s=0.1", f"training.max_steps={NUM_STEPS}", "training.validate_every=10")
+Train = Callable[..., "subprocess.Popen[str]"]
+TWO = ("sharding.workers=2", "sharding.strategy=zero2")
+
+
+@pytest.fixture(scope="module")
+def settings(stack_folder: Path) -> Settings:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S2S_HOME", str(stack_folder))
+        return load_settings()
+
+
+@pytest.fixture
+def train(start, stack: Path, door, small_section: tuple[str, ...], job: Path, tmp_path: Path) -> Train:
+    """Start a training of the section of layers."""
+    assert door(*small_section, "--kind", "layers", "--replace").code == 0
+
+    def begin(*changes: str, again: bool = False) -> "subprocess.Popen[str]":
+        words = (word for change in (*OFTEN, *changes) for word in ("--set", change))
+        return start("train", job, *words, *(["--again"] if again else []), "--json", "--out", tmp_path / "out")
+
+    return begin
+
+
+def workers(home: Path) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter(["cmdline"]) if is_worker(process, WORKER, home)]
+
+
+def wait_for_step(run: str, step: int, settings: Settings) -> int:
+    """Wait for a checkpoint of an attempt at a run that is past a step."""
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        for attempt in list_names(run, settings):
+            newest = find_checkpoints(join(run, attempt, "checkpoint"), settings)[:1]
+            if newest and newest[0].step > step:
+                return newest[0].step
+        time.sleep(0.05)
+    raise AssertionError(f"no checkpoint past step {step} in three minutes")
+
+
+@pytest.mark.timeout(400)
+def test_two_workers_that_are_killed_three_times_end_as_if_they_were_not(train: Train, stack: Path, settings: Settings) -> None:
+    known = set(list_names(join(settings.root, "runs"), settings))
+    process = train(*TWO)
+    run, step = wait_for_checkpoint(settings, known, process).rpartition("/")[0], 0
+    for victim in (1, 0, -1):
+        step = wait_for_step(run, step, settings)
+        workers(stack)[victim].kill()
+    disturbed = RunReport.model_validate_json(finish(process))
+    assert (disturbed.steps, disturbed.config.sharding.workers) == (NUM_STEPS, 2)
+    found = Result.of(disturbed, settings)
+    undisturbed = RunReport.model_validate_json(finish(train(*TWO, again=True)))
+    assert found == Result.of(undisturbed, settings)
+    left = list_below(join(settings.root, "ray_train"), settings)
+    assert not any("." in name.rpartition("/")[2] for name in left), "what Ray Train remembered was swept away"
+
+
+@pytest.mark.timeout(300)
+def test_what_two_workers_began_one_ends(train: Train, stack: Path, settings: Settings) -> None:
+    known = set(list_names(join(settings.root, "runs"), settings))
+    process = train(*TWO, "sharding.strategy=zero3", "seed=1")
+    run = wait_for_checkpoint(settings, known, process).rpartition("/")[0]
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    for worker in workers(stack):
+        worker.wait(60)  # Ray ends the group of a command that is gone
+    step = wait_for_step(run, 0, settings)
+    assert 0 < step < NUM_STEPS
+
+    report = RunReport.model_validate_json(finish(train("seed=1")))
+    assert (report.run_key, report.steps) == (run.rpartition("/")[2], NUM_STEPS)
+    assert report.config.sharding.workers is None
+    alone = RunReport.model_validate_json(finish(train("seed=1", again=True)))
+    assert report.validation_error == pytest.approx(alone.validation_error, rel=1e-5)
+    assert (report.scores[0].pcc, report.scores[0].mae) == pytest.approx((alone.scores[0].pcc, alone.scores[0].mae), abs=1e-5)
