@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from s2s.contracts.atlas import AtlasConfig
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, NetworkMethod
 from s2s.contracts.run import GeneConfig, RunConfig
-from s2s.contracts.sharding import DeepSpeedConfig
+from s2s.contracts.sharding import DeepSpeedConfig, Strategy
 from s2s.errors import ConfigError, MissingError
 
 MAX_YAML_BYTES = 1_000_000
@@ -196,6 +196,12 @@ def read_preset(name: str) -> Tree:
     if name not in known:
         raise MissingError(f"expected one of the presets {', '.join(known)}, got {name!r}{_nearest(name, known)}")
     return _mapping((folder / f"{name}.yaml").read_text(encoding="utf-8"), where=f"preset {name}")
+
+
+def read_deepspeed(strategy: Strategy) -> DeepSpeedConfig:
+    """Read the options of DeepSpeed that ship with the package for a strategy."""
+    file = resources.files("s2s.contracts") / "deepspeed" / f"{strategy}.yaml"
+    return DeepSpeedConfig.model_validate(_mapping(file.read_text(encoding="utf-8"), where=f"options of {strategy}"))
 
 
 def parse_overrides(overrides: Iterable[str]) -> Tree:

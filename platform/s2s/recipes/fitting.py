@@ -1,5 +1,6 @@
 """Fit a network to one section: windows in, the weights of the best validation out, resumable at any moment."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from s2s.kriging.folds import Fold, Hidden, hide_in_turn
 from s2s.lattice.measured import HeldOut, Measured, without
 from s2s.lattice.sampling import lattice_folds, random_folds
 from s2s.network import CDCIN
+from s2s.recipes.footprint import own_peak_memory_bytes
 from s2s.recipes.going_on import checkpoint_writer, go_on, save, together
 from s2s.recipes.run import Run
 from s2s.streaming.batches import BatchStream
@@ -26,6 +28,7 @@ from s2s.training.single import Callbacks, Crew, train
 from s2s.training.state import TrainState
 from s2s.training.step import Device, choose_device
 from s2s.training.timing import Phases, Trace, Tracer
+from s2s.training.world import World
 
 VALIDATION_GENES = 48
 """Genes a validation looks at, spread evenly over those trained: enough to rank steps, cheap enough to do often."""
@@ -135,7 +138,7 @@ def learn(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker,
         expression_scale=config.expression_scale,
         seed=config.seed,
     )
-    curves, phases, tracer = Curves(tracker), Phases(), Tracer(device) if config.profile else None
+    curves, phases, tracer = Curves(tracker, crew.world, config.training.batch), Phases(), Tracer(device) if config.profile else None
 
     def told(done: int, total: int, loss: float) -> None:
         if tracer is not None:
@@ -151,25 +154,39 @@ def learn(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker,
             phases=phases,
             world=crew.world,
         )
+        if crew.world.size > 1 and state.step == 0:
+            save(state, writer, crew.world)  # whether there is room for it is asked before hours are spent
         with closing(prefetched(crew.world.share(batch) for batch in stream.batches(state.step))) as batches, tracer or nullcontext():
             train(state, batches, config.training, device, callbacks)
     return Learnt(state=state, known=known, device=device, curves=curves, phases=phases, trace=tracer.trace if tracer else None)
 
 
 class Curves:
-    """Passes metrics on to the tracker and keeps the two curves that the figure shows."""
+    """Passes metrics on to the tracker and keeps the two curves that the figure shows; with each validation also says how fast it goes."""
 
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
+    def __init__(self, tracker: Tracker, world: World, batch: int) -> None:
+        self._tracker, self._world, self._batch = tracker, world, batch
+        self._at, self._step = time.monotonic(), 0
         self.losses: list[tuple[int, float]] = []
         self.errors: list[tuple[int, float]] = []
 
     def log(self, metrics: dict[str, float], step: int) -> None:
-        """Take down the metrics of a step."""
+        """Take down the metrics of a step; all workers do this."""
+        if "validation/error" in metrics:
+            metrics = {**metrics, **self._pace(step)}
         self._tracker.metrics(metrics, step)
         for name, curve in (("train/loss", self.losses), ("validation/error", self.errors)):
             if name in metrics:
                 curve.append((step, metrics[name]))
+
+    def _pace(self, step: int) -> dict[str, float]:
+        now, done = time.monotonic(), step - (self._step or step)
+        pace = {"train/windows_per_s": self._batch * done / (now - self._at)} if done else {}
+        self._at, self._step = now, step
+        if self._world.size == 1:
+            return pace
+        peaks = self._world.all(own_peak_memory_bytes() / 2**20)
+        return pace | {f"workers/{rank}/peak_memory_mb": peak for rank, peak in enumerate(peaks)}
 
 
 def _window_source(run: Run, measured: Measured, truth: HeldOut | None, folds: Sequence[Fold]) -> WindowSource | FoldWindows:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from s2s.contracts.loading import read_deepspeed
 from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings
-from s2s.contracts.sharding import DeepSpeedConfig, MemoryPlan, ZeroOptimization
+from s2s.contracts.sharding import MemoryPlan
 from s2s.recipes.attempt import Launch, stopping_when_drained
 from s2s.recipes.fitting import learn
 from s2s.recipes.recording import open_run_tracker
@@ -41,7 +42,7 @@ def sharded(config: RunConfig, settings: Settings, on_progress: Progress, plan: 
     Raises, reads, writes:
         As `single_shot`.
     """
-    options = config.sharding.deepspeed or DeepSpeedConfig(zero_optimization=ZeroOptimization(stage=plan.chosen.stage))
+    options = config.sharding.deepspeed or read_deepspeed(plan.chosen.strategy)
     crew = Crew(world=world, start=partial(shard, options=options, world=world), recompute=plan.chosen.recompute)
     if world.rank == 0:
         return single_shot(config, settings, on_progress, Launch(crew=crew, open_tracker=partial(_open_tracker, plan)))

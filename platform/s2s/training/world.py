@@ -45,6 +45,14 @@ class World:
         dist.broadcast(said, src=0)
         return bytes(said.tolist()).decode()
 
+    def all(self, number: float) -> list[float]:
+        """Collect a number of every worker."""
+        if self.size == 1:
+            return [number]
+        said = torch.zeros(self.size, dtype=torch.float64)
+        said[self.rank] = number
+        return [float(value) for value in self.sum(said)]
+
     def any(self, is_so: bool) -> bool:
         """Say whether it is so for one of them."""
         return is_so if self.size == 1 else bool(self.sum(torch.tensor(float(is_so))))

@@ -132,7 +132,7 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
 
 
 def test_an_absent_preset_names_the_nearest(yaml_path: Path) -> None:
-    with pytest.raises(MissingError, match="laptop, paper, got 'labtop', did you mean 'laptop'"):
+    with pytest.raises(MissingError, match="laptop, large, paper, got 'labtop', did you mean 'laptop'"):
         load_run_config(yaml_path, ["preset=labtop"])
 
 
