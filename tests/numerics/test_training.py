@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from s2s.errors import TrainingError
+from s2s.errors import InputError, TrainingError
 from s2s.recipes.fitting import Fitted, fit
 from s2s.recipes.run import Run
 from s2s.storage.parts import find_checkpoints
@@ -35,6 +36,9 @@ def training(**changes: object) -> dict[str, object]:
     return {"training": {**small, **changes}}
 
 
+OFTEN = training(checkpoint_every_s=1e-9, schedule="cosine", clip_norm=1.0)
+
+
 def test_same_seed_gives_the_same_bits_and_another_seed_does_not(make_run: MakeRun, expression: np.ndarray) -> None:
     first, second = fitted(make_run(expression, "first")), fitted(make_run(expression, "second"))
     assert_same_weights(first, second)
@@ -43,25 +47,49 @@ def test_same_seed_gives_the_same_bits_and_another_seed_does_not(make_run: MakeR
     assert any(not np.array_equal(a.numpy(), b.numpy()) for a, b in pairs)
 
 
-@pytest.mark.parametrize(
-    "stop_at", [pytest.param(1, id="before-a-validation"), pytest.param(4, id="after-a-validation"), pytest.param(5, id="late")]
-)
-def test_a_killed_training_continues_bit_for_bit(make_run: MakeRun, expression: np.ndarray, stop_at: int) -> None:
-    changes = training(checkpoint_every_s=1e-9, schedule="cosine", clip_norm=1.0)
-    whole = fitted(make_run(expression, f"whole{stop_at}", changes))
+def killed(run: Run, stop_at: int) -> Run:
+    """The run after it was killed in the step that follows."""
 
     def kill(stage: str, done: int, total: int, note: str = "") -> None:
         if stage == "train" and done == stop_at + 1:
             raise KilledError
 
-    broken = make_run(expression, f"broken{stop_at}", changes)
     with pytest.raises(KilledError):
-        fitted(replace(broken, on_progress=kill))
+        fitted(replace(run, on_progress=kill))
+    return run
+
+
+@pytest.mark.parametrize(
+    "stop_at", [pytest.param(1, id="before-a-validation"), pytest.param(4, id="after-a-validation"), pytest.param(5, id="late")]
+)
+def test_a_killed_training_continues_bit_for_bit(make_run: MakeRun, expression: np.ndarray, stop_at: int) -> None:
+    whole = fitted(make_run(expression, f"whole{stop_at}", OFTEN))
+    broken = killed(make_run(expression, f"broken{stop_at}", OFTEN), stop_at)
     saved = find_checkpoints(broken.checkpoints[0], broken.settings)
     assert [checkpoint.step for checkpoint in saved] == list(range(stop_at, max(0, stop_at - 2), -1))
     resumed = fitted(broken)
     assert_same_weights(whole, resumed)
     assert (whole.best_step, whole.validation_error) == (resumed.best_step, resumed.validation_error)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(
+    make_run: MakeRun, expression: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = fitted(make_run(expression, "undamaged", OFTEN))
+    broken = killed(make_run(expression, "damaged", OFTEN), 4)
+    newest = Path(find_checkpoints(broken.checkpoints[0], broken.settings)[0].uri(0))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    assert_same_weights(whole, fitted(broken))
+    assert f"at {newest}" in caplog.text
+    assert "goes on from the checkpoint before it, of step 3" in caplog.text
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_says_which(make_run: MakeRun, expression: np.ndarray) -> None:
+    broken = killed(make_run(expression, "ruined", OFTEN), 4)
+    for checkpoint in find_checkpoints(broken.checkpoints[0], broken.settings):
+        Path(checkpoint.uri(0)).write_bytes(b"")
+    with pytest.raises(InputError, match=r"expected a checkpoint .*000000003-0-of-1\.safetensors, got 0 bytes.*delete it"):
+        fitted(broken)
 
 
 def test_training_lowers_the_error_on_hidden_bins(make_run: MakeRun, expression: np.ndarray) -> None:

@@ -32,12 +32,13 @@ class ZeroOptimization(Part):
         None, ge=0, description="weights stay whole that are used again within as many numbers; DeepSpeed's billion keeps all; stage 3"
     )
     stage3_param_persistence_threshold: int | None = Field(None, ge=0, description="smaller tensors stay whole; stage 3")
+    sub_group_size: int | None = Field(None, ge=1, description="weights updated at once, in numbers; stage 3")
     offload_optimizer: Offload | None = Field(None, description="stages 1 to 3, on GPUs")
 
     @model_validator(mode="after")
     def _options_fit_the_stage(self) -> "ZeroOptimization":
         given = {name for name in self.model_fields_set if getattr(self, name) is not None}
-        stages = {"allgather_bucket_size": (1, 2), "offload_optimizer": (1, 2, 3)}
+        stages = {"allgather_bucket_size": (1, 2), "offload_optimizer": (1, 2, 3), "sub_group_size": (3,)}
         stages |= {name: (3,) for name in given if name.startswith("stage3_")}
         if wrong := [name for name in given if self.stage not in stages.get(name, (self.stage,))]:
             raise ValueError(

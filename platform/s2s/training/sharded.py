@@ -217,7 +217,7 @@ def shard(network: CDCIN, training: TrainingConfig, device: Device, *, options: 
         world: The workers.
     """
     network = network.to(device.name)  # weights in channels-last order cannot be spread
-    adam = torch.optim.Adam(network.parameters(), lr=training.learning_rate, betas=training.betas)
+    adam = torch.optim.Adam(network.parameters(), lr=training.learning_rate, betas=training.betas, fused=True)
     config = {
         "train_micro_batch_size_per_gpu": 1,  # of bookkeeping alone: what a pass holds is the run's
         "gradient_accumulation_steps": 1,

@@ -1,0 +1,78 @@
+"""The choice of how to train: the simplest way that fits, what the run says itself, and words for why."""
+
+import pytest
+
+from s2s.contracts.loading import validate
+from s2s.contracts.run import RunConfig
+from s2s.contracts.sharding import MemoryPlan
+from s2s.errors import ConfigError
+from s2s.recipes.planning import plan_run
+
+WIDE = {"features": 64, "growth": 64, "blocks": 2, "layers": 2, "cascades": 8}
+"""Three million parameters."""
+
+
+def plan(memory_gb: float = 4, *, is_local: bool = False, **changes: object) -> MemoryPlan:
+    tree = {"name": "x", "section": "y", "resources": {"cpus": 1, "memory_gb": memory_gb}, **changes}
+    return plan_run(validate(RunConfig, tree, where="test"), is_local=is_local)
+
+
+def words(found: MemoryPlan) -> tuple[str, int, bool]:
+    return found.chosen.strategy, found.chosen.workers, found.chosen.recompute
+
+
+def test_what_fits_on_one_device_is_trained_on_one() -> None:
+    found = plan(network={"features": 8, "blocks": 1, "layers": 1, "growth": 4})
+    assert words(found) == ("single", 1, False)
+    assert found.reason.endswith("fit into 4.0 GB, and nothing is simpler")
+
+
+def test_activations_that_do_not_fit_are_computed_again() -> None:
+    whole = plan(100, network=WIDE).options[0]
+    found = plan((whole.total + 0.6e9) / 1e9, network=WIDE)
+    assert words(found) == ("single", 1, True)
+    assert f"what is simpler takes {whole.total / 1e9:.1f} GB or more" in found.reason
+
+
+def test_weights_that_do_not_fit_are_spread_over_as_few_workers_as_hold_them() -> None:
+    large, small = {**WIDE, "features": 256, "growth": 256}, {"batch": 16, "window": 8, "pass_bins": 64}
+    options = plan(1000, network=large, training=small).options
+    assert [option.workers for option in options] == sorted(option.workers for option in options)
+    found = plan(options[0].total / 2e9 + 0.7, network=large, training=small)
+    assert found.chosen.strategy in {"zero1", "zero2", "zero3"}
+    assert found.chosen.total <= options[0].total / 2
+    before = [option for option in found.options if option.workers < found.chosen.workers]
+    assert all(option.total > options[0].total / 2 for option in before)
+
+
+def test_workers_that_are_asked_for_share_the_least_that_fits() -> None:
+    assert words(plan(sharding={"workers": 2})) == ("data_parallel", 2, False)
+
+
+@pytest.mark.parametrize("strategy", ["zero1", "zero2", "zero3"])
+def test_the_run_overrules(strategy: str) -> None:
+    found = plan(sharding={"workers": 4, "strategy": strategy, "recompute": True})
+    assert words(found) == (strategy, 4, True)
+    assert found.reason.startswith("asked for; ")
+    assert len(found.options) == 1
+
+
+def test_where_nothing_fits_the_least_is_taken_and_said() -> None:
+    found = plan(0.8, network=WIDE, sharding={"workers": 1})
+    assert found.chosen.total == min(option.total for option in found.options)
+    assert "nothing fits into 0.8 GB: this takes the least" in found.reason
+
+
+def test_graphics_memory_is_what_counts_where_there_is_a_processor() -> None:
+    found = plan(1, network=WIDE, resources={"cpus": 1, "gpus": 0.5, "memory_gb": 1, "gpu_memory_gb": 20})
+    assert (found.of, found.budget) == ("graphics memory", 10_000_000_000)
+
+
+@pytest.mark.parametrize("sharding", [{"workers": 2}, {"strategy": "zero1"}])
+def test_one_process_is_one_worker(sharding: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="one worker with --local"):
+        plan(is_local=True, sharding=sharding)
+
+
+def test_alone_means_alone_however_large() -> None:
+    assert plan(0.8, network=WIDE, is_local=True).chosen.workers == 1
