@@ -8,6 +8,8 @@ Source:
     Rajbhandari et al. 2020 (ZeRO).
 """
 
+import ctypes
+import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -229,8 +231,18 @@ def shard(network: CDCIN, training: TrainingConfig, device: Device, *, options: 
     }
     engine, optimizer, _, _ = deepspeed.initialize(model=network, optimizer=adam, config=config, dist_init_required=False)
     state = ShardedState(network=network, optimizer=optimizer, engine=engine, world=world, stage=options.zero_optimization.stage)
+    _give_back()
     state.allocate()
+    _give_back()
     return state
+
+
+def _give_back() -> None:
+    """Return to the system what the C library holds free: first of all the whole network, which was there before it was spread."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+    if trim is not None:
+        trim(0)
 
 
 def _probe(network: CDCIN) -> tuple[Tensor, Tensor, Tensor, Tensor]:
