@@ -20,6 +20,15 @@ LIBRARIES_BYTES = 700_000_000
 NUMBER = 4
 """Bytes of a weight: float32, whatever the precision of the passes."""
 
+FLAT_BYTES = 2_000_000_000
+"""Most that DeepSpeed's data parallel training copies gradients into, to reduce them at once."""
+
+BUFFERS_BYTES = 60_000_000
+"""Gradients on their way and weights on theirs, as the options that ship for ZeRO bound them."""
+
+LIVE_BYTES = 80_000_000
+"""Weights that are whole at a time with ZeRO-3, as its options bound them."""
+
 SIDE = 32
 """Of the window on which is measured: some attention windows each way."""
 
@@ -77,12 +86,16 @@ def estimate(shape: Shape, strategy: Strategy, workers: int, *, recompute: bool,
         bins: Of a pass on one worker.
     """
     whole = NUMBER * shape.num_parameters
-    weights = whole
-    gradients = whole
-    moments = 2 * whole
-    best = whole
-    buffers = 0
-    activations = int(bins * shape.bytes_per_bin * (1 if recompute else shape.num_stages))
+    share = whole // workers
+    held = 1 if recompute else shape.num_stages
+    activations = int(bins * shape.bytes_per_bin * (held + 1))  # a stage's worth again while its gradients are computed
+    weights, gradients, moments, best, buffers = {
+        "single": (whole, whole, 2 * whole, whole, 0),
+        "data_parallel": (whole, whole, 2 * whole, share, min(whole, FLAT_BYTES)),
+        "zero1": (whole, whole + 2 * share, 3 * share, share, BUFFERS_BYTES),
+        "zero2": (whole, 2 * share, 3 * share, share, BUFFERS_BYTES),
+        "zero3": (share, 2 * share, 3 * share, share, BUFFERS_BYTES + LIVE_BYTES),
+    }[strategy]
     total = weights + gradients + moments + best + buffers + activations
     return MemoryEstimate(
         strategy=strategy, workers=workers, recompute=recompute, weights=weights, gradients=gradients, moments=moments, best_weights=best,
