@@ -8,8 +8,6 @@ Source:
     Rajbhandari et al. 2020 (ZeRO).
 """
 
-import ctypes
-import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +21,7 @@ from s2s.contracts.run import TrainingConfig
 from s2s.contracts.sharding import DeepSpeedConfig
 from s2s.errors import TrainingError
 from s2s.network import CDCIN, Batch
+from s2s.training.heap import give_back_memory
 from s2s.training.state import MOMENTS, Scalars, TrainState, require_weights_of, shapes_of, under
 from s2s.training.step import Device, accumulate
 from s2s.training.world import World
@@ -231,18 +230,10 @@ def shard(network: CDCIN, training: TrainingConfig, device: Device, *, options: 
     }
     engine, optimizer, _, _ = deepspeed.initialize(model=network, optimizer=adam, config=config, dist_init_required=False)
     state = ShardedState(network=network, optimizer=optimizer, engine=engine, world=world, stage=options.zero_optimization.stage)
-    _give_back()
+    give_back_memory()
     state.allocate()
-    _give_back()
+    give_back_memory()
     return state
-
-
-def _give_back() -> None:
-    """Return to the system what the C library holds free: first of all the whole network, which was there before it was spread."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
-    if trim is not None:
-        trim(0)
 
 
 def _probe(network: CDCIN) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from s2s.contracts.run import TrainingConfig
 from s2s.errors import PreemptedError, TrainingError
 from s2s.network import CDCIN, Batch
+from s2s.training.heap import give_back_memory
 from s2s.training.state import TrainState
 from s2s.training.step import Device, to_device
 from s2s.training.timing import Phases
@@ -43,6 +44,7 @@ class Callbacks:
 def new_state(network: CDCIN, training: TrainingConfig, device: Device) -> TrainState:
     """Put a fresh network on its device beside a fresh Adam."""
     network = network.to(device.name, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    give_back_memory()
     return TrainState(network=network, optimizer=torch.optim.Adam(network.parameters(), lr=training.learning_rate, betas=training.betas))
 
 
