@@ -8,10 +8,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from safetensors.torch import load
 
 from integration.interrupted import Result, finish, is_worker, wait_for_checkpoint
 from s2s.contracts.run import RunReport
 from s2s.contracts.settings import Settings, load_settings
+from s2s.network import CDCIN
 from s2s.storage.location import join
 from s2s.storage.objects import list_below, list_names
 from s2s.storage.parts import find_checkpoints
@@ -69,6 +71,7 @@ def test_two_workers_that_are_killed_three_times_end_as_if_they_were_not(train: 
     disturbed = RunReport.model_validate_json(finish(process))
     assert (disturbed.steps, disturbed.config.sharding.workers) == (NUM_STEPS, 2)
     found = Result.of(disturbed, settings)
+    CDCIN(disturbed.config.network).load_state_dict(load(found.weights))  # a plain network, and every weight of it
     undisturbed = RunReport.model_validate_json(finish(train(*TWO, again=True)))
     assert found == Result.of(undisturbed, settings)
     left = list_below(join(settings.root, "ray_train"), settings)

@@ -4,7 +4,6 @@ A YAML under `jobs/` names a preset and overrides what it needs; the resolved `R
 stored with the result.
 """
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -234,12 +233,10 @@ class RunConfig(Document):
         return self
 
     @model_validator(mode="after")
-    def _windows_are_dealt_out_evenly(self) -> "RunConfig":
-        most, batch = self.sharding.workers or 1, self.training.batch
-        if uneven := [number for number in range(self.sharding.min_workers or most, most + 1) if batch % number]:
+    def _every_worker_has_a_window(self) -> "RunConfig":
+        if (self.sharding.workers or 1) > self.training.batch:
             raise ValueError(
-                f"expected a training.batch that {' and '.join(map(str, uneven))} workers can share evenly, got {batch}; "
-                f"for instance {_next_multiple(batch, self.sharding.min_workers or most, most)}"
+                f"expected at most training.batch={self.training.batch} in sharding.workers, a window each, got {self.sharding.workers}"
             )
         return self
 
@@ -248,11 +245,6 @@ class RunConfig(Document):
         if self.preset == "paper" and self.network.has_mask_inputs:
             raise ValueError("expected network.has_mask_inputs false under preset paper, got true: the paper's network sees no masks")
         return self
-
-
-def _next_multiple(number: int, first: int, last: int) -> int:
-    step = math.lcm(*range(first, last + 1))
-    return -(-number // step) * step
 
 
 class ScoreRow(Part):

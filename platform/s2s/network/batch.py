@@ -33,8 +33,8 @@ class TermBatch:
     start: Float[Tensor, "batch 1 y x"] | None = None
     whole: Bool[Tensor, "windows 1 y x"] | None = None
 
-    def part(self, windows: slice) -> "TermBatch":
-        """Take some of the windows; views, no copies."""
+    def part(self, windows: slice | Tensor) -> "TermBatch":
+        """Take some of the windows; of a slice views, no copies."""
         return replace(
             self,
             sparse=self.sparse[windows],

@@ -62,7 +62,7 @@ def _numbers_of_workers(config: RunConfig, *, is_local: bool) -> list[int]:
     if asked.workers is not None or asked.strategy == "single" or is_local:
         return [asked.workers or 1]
     least = 1 if asked.strategy is None else 2
-    numbers = [2**power for power in range(MOST_WORKERS.bit_length()) if 2**power >= least and config.training.batch % 2**power == 0]
+    numbers = [2**power for power in range(MOST_WORKERS.bit_length()) if least <= 2**power <= config.training.batch]
     return numbers or [1]
 
 

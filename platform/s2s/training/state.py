@@ -65,6 +65,7 @@ class TrainState:
         """Remember the weights if `error` is the smallest so far."""
         if error < self.best_error:
             self.best_step, self.best_error, self.stale = self.step, error, 0
+            self.best_weights = {}  # the old ones make room for the new
             self.best_weights = self.weights()
         else:
             self.stale += 1

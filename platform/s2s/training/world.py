@@ -4,13 +4,12 @@ Decision: every worker cuts the same batch and takes its part of it, so that a b
 number of workers; the price is that each cuts the windows of the others as well.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from s2s.errors import ConfigError
 from s2s.network import Batch, TermBatch
 
 
@@ -70,21 +69,21 @@ class World:
         return tensor
 
     def share(self, batch: Batch) -> dict[str, TermBatch]:
-        """Take this worker's windows of a batch, as many of every term as the others; the losses of all shares add up to that of the batch.
+        """Take this worker's windows of a batch; the losses of all shares add up to that of the batch.
 
-        Raises:
-            ConfigError: the windows of a term cannot be dealt out evenly.
+        All workers get as many, for they must go through the network equally often: where windows do not suffice, the last is given
+        again, and not scored.
         """
-        return {name: self._part(name, term) for name, term in batch.items()}
+        return {name: self._part(term) for name, term in batch.items()}
 
-    def _part(self, name: str, term: TermBatch) -> TermBatch:
-        per_worker, left = divmod(len(term.sparse), self.size)
-        if left:
-            raise ConfigError(
-                f"expected windows of {name} that {self.size} workers can share evenly, got {len(term.sparse)}; "
-                f"set training.batch to a multiple of {self.size}"
-            )
-        return term.part(slice(self.rank * per_worker, (self.rank + 1) * per_worker))
+    def _part(self, term: TermBatch) -> TermBatch:
+        if self.size == 1:
+            return term
+        num_windows = len(term.sparse)
+        per_worker = -(-num_windows // self.size)
+        ours = torch.arange(self.rank * per_worker, (self.rank + 1) * per_worker)
+        part = term.part(ours.clamp(max=num_windows - 1))
+        return replace(part, scored=part.scored & (ours < num_windows)[:, None, None, None])
 
 
 ALONE = World()
