@@ -10,7 +10,7 @@ import psutil
 import pytest
 from safetensors.torch import load
 
-from integration.interrupted import Result, finish, is_worker, wait_for_checkpoint
+from integration.interrupted import Result, finish, is_worker
 from s2s.contracts.run import RunReport
 from s2s.contracts.settings import Settings, load_settings
 from s2s.network import CDCIN
@@ -22,6 +22,7 @@ NUM_STEPS = 90
 WORKER = "ray::RayTrainWorker"
 OFTEN = ("section=synthetic-layers", "training.checkpoint_every_s=0.1", f"training.max_steps={NUM_STEPS}", "training.validate_every=10")
 Train = Callable[..., "subprocess.Popen[str]"]
+Begun = tuple["subprocess.Popen[str]", str]
 TWO = ("sharding.workers=2", "sharding.strategy=zero2")
 
 
@@ -60,39 +61,70 @@ def wait_for_step(run: str, step: int, settings: Settings) -> int:
     raise AssertionError(f"no checkpoint past step {step} in three minutes")
 
 
-@pytest.mark.timeout(400)
-def test_two_workers_that_are_killed_three_times_end_as_if_they_were_not(train: Train, stack: Path, settings: Settings) -> None:
-    known = set(list_names(join(settings.root, "runs"), settings))
-    process = train(*TWO)
-    run, step = wait_for_checkpoint(settings, known, process).rpartition("/")[0], 0
+@pytest.fixture(scope="module")
+def known() -> list[tuple[RunReport, Result]]:
+    """What `undisturbed` has learnt before."""
+    return []
+
+
+@pytest.fixture
+def undisturbed(train: Train, settings: Settings, known: list[tuple[RunReport, Result]]) -> tuple[RunReport, Result]:
+    """What two workers learn that nobody disturbs."""
+    if not known:
+        report = RunReport.model_validate_json(finish(train(*TWO)))
+        known.append((report, Result.of(report, settings)))
+    return known[0]
+
+
+@pytest.fixture
+def begun(train: Train, settings: Settings, undisturbed: tuple[RunReport, Result]) -> Callable[..., Begun]:
+    """Begin the same run anew, and give the process and the URI of the run once its attempts before are forgotten."""
+
+    def begin(*changes: str) -> Begun:
+        run = undisturbed[0].folder.rpartition("/")[0]
+        attempts = list_names(run, settings)
+        process, deadline = train(*changes, again=True), time.monotonic() + 120
+        while any(list_below(join(run, attempt), settings) for attempt in attempts):
+            assert time.monotonic() < deadline, f"--again left {attempts}"
+            time.sleep(0.1)
+        return process, run
+
+    return begin
+
+
+@pytest.mark.timeout(600)
+def test_two_workers_that_are_killed_three_times_end_as_if_they_were_not(
+    begun: Callable[..., Begun], stack: Path, settings: Settings, undisturbed: tuple[RunReport, Result]
+) -> None:
+    process, run = begun(*TWO)
+    step = 1
     for victim in (1, 0, -1):
         step = wait_for_step(run, step, settings)
         workers(stack)[victim].kill()
-    disturbed = RunReport.model_validate_json(finish(process))
-    assert (disturbed.steps, disturbed.config.sharding.workers) == (NUM_STEPS, 2)
-    found = Result.of(disturbed, settings)
-    CDCIN(disturbed.config.network).load_state_dict(load(found.weights))  # a plain network, and every weight of it
-    undisturbed = RunReport.model_validate_json(finish(train(*TWO, again=True)))
-    assert found == Result.of(undisturbed, settings)
+    report = RunReport.model_validate_json(finish(process))
+    assert (report.steps, report.config.sharding.workers) == (NUM_STEPS, 2)
+    found = Result.of(report, settings)
+    assert found == undisturbed[1]
+    CDCIN(report.config.network).load_state_dict(load(found.weights))  # a plain network, and every weight of it
     left = list_below(join(settings.root, "ray_train"), settings)
     assert not any("." in name.rpartition("/")[2] for name in left), "what Ray Train remembered was swept away"
 
 
-@pytest.mark.timeout(300)
-def test_what_two_workers_began_one_ends(train: Train, stack: Path, settings: Settings) -> None:
-    known = set(list_names(join(settings.root, "runs"), settings))
-    process = train(*TWO, "sharding.strategy=zero3", "seed=1")
-    run = wait_for_checkpoint(settings, known, process).rpartition("/")[0]
+@pytest.mark.timeout(400)
+def test_what_two_workers_began_one_ends(
+    begun: Callable[..., Begun], train: Train, stack: Path, settings: Settings, undisturbed: tuple[RunReport, Result]
+) -> None:
+    process, run = begun(*TWO, "sharding.strategy=zero3")
+    wait_for_step(run, 1, settings)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     for worker in workers(stack):
         worker.wait(60)  # Ray ends the group of a command that is gone
-    step = wait_for_step(run, 0, settings)
-    assert 0 < step < NUM_STEPS
+    assert 0 < wait_for_step(run, 1, settings) < NUM_STEPS
 
-    report = RunReport.model_validate_json(finish(train("seed=1")))
-    assert (report.run_key, report.steps) == (run.rpartition("/")[2], NUM_STEPS)
+    report, expected = RunReport.model_validate_json(finish(train())), undisturbed[0]
+    assert (report.run_key, report.steps) == (expected.run_key, NUM_STEPS), "how the work is shared is no part of what a run is"
     assert report.config.sharding.workers is None
-    alone = RunReport.model_validate_json(finish(train("seed=1", again=True)))
-    assert report.validation_error == pytest.approx(alone.validation_error, rel=1e-5)
-    assert (report.scores[0].pcc, report.scores[0].mae) == pytest.approx((alone.scores[0].pcc, alone.scores[0].mae), abs=1e-5)
+    assert report.best_step == expected.best_step
+    assert report.validation_error == pytest.approx(expected.validation_error, rel=1e-5)
+    assert (report.scores[0].pcc, report.scores[0].mae) == pytest.approx((expected.scores[0].pcc, expected.scores[0].mae), abs=1e-5)
