@@ -31,20 +31,26 @@ def plan_run(config: RunConfig, *, is_local: bool = False) -> MemoryPlan:
             "workers are started by Ray. Leave --local out (`s2s stack up` starts a cluster), or set workers to 1 and strategy to single"
         )
     on_gpu = config.resources.gpus > 0
+    deepspeed = config.sharding.deepspeed
+    if deepspeed is not None and deepspeed.zero_optimization.offload_optimizer is not None and not on_gpu:
+        raise ConfigError(
+            "expected resources.gpus above 0 with offload_optimizer in sharding.deepspeed, got 0: without a GPU Adam's state is in main "
+            "memory already; leave offload_optimizer out"
+        )
     pass_bins = config.training.pass_bins or PASS_BINS["cuda" if on_gpu else "cpu"]
     shape = measure_shape(config.network, config.training.precision)
     budget = int(1e9 * (config.resources.gpu_memory_gb * min(1.0, config.resources.gpus) if on_gpu else config.resources.memory_gb))
-    options = tuple(_options(config, shape, pass_bins, is_local=is_local))
-    fitting = [option for option in options if option.total <= budget - LIBRARIES_BYTES]
-    chosen = fitting[0] if fitting else min(options, key=lambda option: option.total)
+    ways = tuple(_options(config, shape, pass_bins, is_local=is_local))
+    fitting = [way for way in ways if way.total <= budget - LIBRARIES_BYTES]
+    chosen = fitting[0] if fitting else min(ways, key=lambda way: way.total)
     return MemoryPlan(
         num_parameters=shape.num_parameters,
         pass_bins=pass_bins,
         budget=budget,
         of="graphics memory" if on_gpu else "main memory",
-        options=options,
+        options=ways,
         chosen=chosen,
-        reason=_reason(chosen, options, budget, is_asked=config.sharding.strategy is not None, fits=bool(fitting)),
+        reason=_reason(chosen, ways, budget, is_asked=config.sharding.strategy is not None, fits=bool(fitting)),
     )
 
 
@@ -54,7 +60,9 @@ def _options(config: RunConfig, shape: Shape, pass_bins: int, *, is_local: bool)
         strategies: tuple[Strategy, ...] = (asked.strategy,) if asked.strategy else ("single",) if workers == 1 else SHARED
         for recompute in (False, True) if asked.recompute is None else (asked.recompute,):
             for strategy in strategies:
-                yield estimate(shape, strategy, workers, recompute=recompute, bins=min(pass_bins, _bins_of_a_step(config) // workers))
+                least = asked.min_workers or workers  # in the smallest group each holds the most
+                found = estimate(shape, strategy, least, recompute=recompute, bins=min(pass_bins, _bins_of_a_step(config) // least))
+                yield found.model_copy(update={"workers": workers})
 
 
 def _numbers_of_workers(config: RunConfig, *, is_local: bool) -> list[int]:

@@ -76,3 +76,15 @@ def test_one_process_is_one_worker(sharding: dict[str, object]) -> None:
 
 def test_alone_means_alone_however_large() -> None:
     assert plan(0.8, network=WIDE, is_local=True).chosen.workers == 1
+
+
+def test_a_group_that_may_shrink_is_planned_for_its_smallest() -> None:
+    fixed, elastic = (plan(sharding={"workers": 4, "strategy": "zero3", **more}).chosen for more in ({}, {"min_workers": 1}))
+    assert (fixed.workers, elastic.workers) == (4, 4)
+    assert elastic.weights == 4 * fixed.weights
+
+
+def test_nothing_is_offloaded_from_a_processor_that_is_not_there() -> None:
+    options = {"zero_optimization": {"stage": 2, "offload_optimizer": {}}}
+    with pytest.raises(ConfigError, match=r"resources\.gpus above 0 with offload_optimizer"):
+        plan(sharding={"workers": 2, "strategy": "zero2", "deepspeed": options})
