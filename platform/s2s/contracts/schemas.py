@@ -22,12 +22,15 @@ from s2s.contracts.photographs import PhotographsMeta
 from s2s.contracts.release import Release
 from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.section import SectionMeta
+from s2s.contracts.sharding import DeepSpeedConfig, MemoryPlan
 
 DOCUMENTS: dict[str, type[Document]] = {
     "section.v1": SectionMeta,
     "photographs.v1": PhotographsMeta,
     "run.v1": RunConfig,
     "run_report.v1": RunReport,
+    "deepspeed.v1": DeepSpeedConfig,
+    "memory_plan.v1": MemoryPlan,
     "release.v1": Release,
     "panel_report.v1": PanelReport,
     "layout_report.v1": LayoutReport,
