@@ -73,12 +73,7 @@ def train_on_workers(config: RunConfig, settings: Settings, on_progress: Progres
     name = f"{config.name}-{time.time_ns()}"
     head, group = HeadWatch(settings), _Group(_trainer(name, config, settings, plan, board))
     try:
-        group.start()
-        with redirect_stdout(sys.stderr):
-            while group.is_alive():
-                group.join(EVERY_S)
-                if head.answers():
-                    on_progress(*ray.get(board.latest.remote()))
+        _follow(group, board, head, on_progress)
         outcome = cast(str | S2SError | None, ray.get(board.outcome.remote()))
     finally:
         if not head.is_lost:
@@ -92,6 +87,17 @@ def train_on_workers(config: RunConfig, settings: Settings, on_progress: Progres
             f"{group.words}. Look at `s2s doctor` and the logs of Ray, then run the same command: it resumes"
         )
     return RunReport.model_validate_json(outcome)
+
+
+def _follow(group: "_Group", board: "ActorHandle[Any]", head: HeadWatch, on_progress: Progress) -> None:
+    import ray
+
+    with redirect_stdout(sys.stderr):  # Ray says on stdout what it does, which is for results alone
+        group.start()
+        while group.is_alive():
+            group.join(EVERY_S)
+            if head.answers():
+                on_progress(*ray.get(board.latest.remote()))
 
 
 class _Group(threading.Thread):

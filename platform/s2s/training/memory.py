@@ -94,7 +94,7 @@ def estimate(shape: Shape, strategy: Strategy, workers: int, *, recompute: bool,
         "data_parallel": (whole, whole, 2 * whole, share, min(whole, FLAT_BYTES)),
         "zero1": (whole, whole + 2 * share, 3 * share, share, BUFFERS_BYTES),
         "zero2": (whole, 2 * share, 3 * share, share, BUFFERS_BYTES),
-        "zero3": (share, 2 * share, 3 * share, share, BUFFERS_BYTES + LIVE_BYTES),
+        "zero3": (share, 3 * share, 3 * share, share, BUFFERS_BYTES + LIVE_BYTES),
     }[strategy]
     total = weights + gradients + moments + best + buffers + activations
     return MemoryEstimate(
