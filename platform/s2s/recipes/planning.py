@@ -42,7 +42,8 @@ def plan_run(config: RunConfig, *, is_local: bool = False) -> MemoryPlan:
     budget = int(1e9 * (config.resources.gpu_memory_gb * min(1.0, config.resources.gpus) if on_gpu else config.resources.memory_gb))
     ways = tuple(_options(config, shape, pass_bins, is_local=is_local))
     fitting = [way for way in ways if way.total <= budget - LIBRARIES_BYTES]
-    chosen = fitting[0] if fitting else min(ways, key=lambda way: way.total)
+    # Where nothing fits, estimates may still be too high: the fewest workers try.
+    chosen = fitting[0] if fitting else min((way for way in ways if way.workers == ways[0].workers), key=lambda way: way.total)
     return MemoryPlan(
         num_parameters=shape.num_parameters,
         pass_bins=pass_bins,
@@ -84,7 +85,7 @@ def _reason(chosen: MemoryEstimate, options: tuple[MemoryEstimate, ...], budget:
     words = f"{chosen.total / 1e9:.1f} GB beside {LIBRARIES_BYTES / 1e9:.1f} of the libraries"
     limit = f"{budget / 1e9:.1f} GB"
     if not fits:
-        return f"nothing fits into {limit}: this takes the least, {words}; lower training.pass_bins, or give each worker more memory"
+        return f"nothing fits into {limit}: this takes {words}; lower training.pass_bins, or give each worker more memory"
     if is_asked:
         return f"asked for; {words} fit into {limit}"
     before = options[: options.index(chosen)]

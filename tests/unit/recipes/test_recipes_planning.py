@@ -60,7 +60,13 @@ def test_the_run_overrules(strategy: str) -> None:
 def test_where_nothing_fits_the_least_is_taken_and_said() -> None:
     found = plan(0.8, network=WIDE, sharding={"workers": 1})
     assert found.chosen.total == min(option.total for option in found.options)
-    assert "nothing fits into 0.8 GB: this takes the least" in found.reason
+    assert "nothing fits into 0.8 GB: this takes" in found.reason
+
+
+def test_where_nothing_fits_no_number_of_workers_is_made_up() -> None:
+    found = plan(0.71, network=WIDE)
+    assert words(found) == ("single", 1, True)
+    assert max(option.workers for option in found.options) == 16
 
 
 def test_graphics_memory_is_what_counts_where_there_is_a_processor() -> None:
