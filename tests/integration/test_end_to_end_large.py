@@ -128,3 +128,20 @@ def test_what_two_workers_began_one_ends(
     assert report.best_step == expected.best_step
     assert report.validation_error == pytest.approx(expected.validation_error, rel=1e-5)
     assert (report.scores[0].pcc, report.scores[0].mae) == pytest.approx((expected.scores[0].pcc, expected.scores[0].mae), abs=1e-5)
+
+
+def test_more_workers_than_the_cluster_has_room_for_are_refused_at_once(
+    ray_door, stack: Path, job: Path, door, small_section: tuple[str, ...]
+) -> None:
+    assert door(*small_section, "--kind", "layers", "--replace").code == 0
+    changes = ("section=synthetic-layers", "sharding.workers=64", "training.batch=64")
+    outcome = ray_door("train", job, *(word for change in changes for word in ("--set", change)))
+    assert outcome.code == 2
+    for words in (
+        "CPU 64 of",
+        "64 workers were asked for, there is room for",
+        "--set sharding.min_workers=",
+        "an autoscaler brings the others",
+    ):
+        assert words in outcome.err
+    assert "Traceback" not in outcome.err
