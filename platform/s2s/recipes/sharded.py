@@ -21,6 +21,7 @@ from s2s.recipes.sources import open_run
 from s2s.streaming.sections import measure_with_truth
 from s2s.tracking.recording import MLflowTracker
 from s2s.tracking.tracker import NullTracker
+from s2s.training.memory import LIBRARIES_BYTES
 from s2s.training.sharded import shard
 from s2s.training.single import Crew
 from s2s.training.world import World
@@ -59,6 +60,8 @@ def _open_tracker(plan: MemoryPlan, run: Run) -> Iterator[MLflowTracker]:
     chosen = plan.chosen
     with open_run_tracker(run) as tracker:
         tracker.params({"plan.strategy": chosen.strategy, "plan.zero_stage": str(chosen.stage), "plan.recompute": str(chosen.recompute)})
-        tracker.metrics({"memory/estimate_mb": chosen.total / 2**20, "memory/num_parameters": plan.num_parameters}, step=0)
+        tracker.metrics(
+            {"memory/estimate_mb": (chosen.total + LIBRARIES_BYTES) / 2**20, "memory/num_parameters": plan.num_parameters}, step=0
+        )
         tracker.artifact("plan.json", plan.model_dump_json(indent=2).encode())
         yield tracker
