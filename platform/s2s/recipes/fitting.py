@@ -155,7 +155,8 @@ def learn(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker,
             world=crew.world,
         )
         if crew.world.size > 1 and state.step == 0:
-            save(state, writer, crew.world)  # whether there is room for it is asked before hours are spent
+            save(state, writer, crew.world)  # whether there is room for it is found out before hours are spent
+            writer.wait()
         with closing(prefetched(crew.world.share(batch) for batch in stream.batches(state.step))) as batches, tracer or nullcontext():
             train(state, batches, config.training, device, callbacks)
     return Learnt(state=state, known=known, device=device, curves=curves, phases=phases, trace=tracer.trace if tracer else None)

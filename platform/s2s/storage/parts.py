@@ -90,7 +90,7 @@ class CheckpointWriter:
         Raises:
             StorageError: the part before this one could not be stored.
         """
-        self._wait()
+        self.wait()
         self._sending = self._sender.submit(self._store, checkpoint, part, pack_checkpoint(tensors, state))
 
     def __enter__(self) -> "CheckpointWriter":
@@ -99,9 +99,14 @@ class CheckpointWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._sender.shutdown()
         if error is None:  # else that error says more
-            self._wait()
+            self.wait()
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Wait until what was taken down is stored.
+
+        Raises:
+            StorageError: it could not be.
+        """
         sending, self._sending = self._sending, None
         if sending is not None:
             sending.result()
