@@ -8,13 +8,13 @@ the user's ends the run, and the group that Ray Train starts all the same return
 import sys
 import threading
 import time
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings, load_settings
 from s2s.contracts.sharding import MemoryPlan
-from s2s.errors import PreemptedError, S2SError, StackError
+from s2s.errors import PreemptedError, S2SError, StackError, StorageError
 from s2s.orchestration.cluster import HeadWatch, check_resources, join
 from s2s.orchestration.progress import EVERY_S, Poster, ProgressBoard
 from s2s.recipes.run import Progress
@@ -78,7 +78,8 @@ def train_on_workers(config: RunConfig, settings: Settings, on_progress: Progres
     finally:
         if not head.is_lost:
             ray.kill(board)
-    delete_prefix(join_uri(settings.root, TRAIN_FOLDER, name), settings)
+        with suppress(StorageError):  # what is left there is small, and how the run ended says more
+            delete_prefix(join_uri(settings.root, TRAIN_FOLDER, name), settings)
     if isinstance(outcome, S2SError):
         raise outcome
     if outcome is None:
