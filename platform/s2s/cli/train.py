@@ -99,12 +99,13 @@ def _run(config: "RunConfig", settings: "Settings", on_progress: Report, is_agai
         forget_run(config, settings, on_progress)
     if settings.is_local:
         from s2s.recipes.attempt import Launch
-        from s2s.recipes.planning import plan_run
+        from s2s.recipes.planning import announce, plan_run
         from s2s.recipes.single_shot import single_shot
         from s2s.training.single import Crew
 
-        recompute = plan_run(config, is_local=True).chosen.recompute
-        return single_shot(config, settings, on_progress, Launch(crew=Crew(recompute=recompute)))
+        plan = plan_run(config, is_local=True)
+        announce(plan, on_progress)
+        return single_shot(config, settings, on_progress, Launch(crew=Crew(recompute=plan.chosen.recompute)))
     from s2s.orchestration.launch import train_on_ray
 
     return train_on_ray(config, settings, on_progress)

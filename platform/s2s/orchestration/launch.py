@@ -5,7 +5,6 @@ is ever a task argument. Decision: a worker that dies is started again by Ray an
 error of the user's is not retried.
 """
 
-import logging
 import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from s2s.orchestration.cluster import HeadWatch, check_resources, join
 from s2s.orchestration.large import train_on_workers
 from s2s.orchestration.progress import EVERY_S, Poster, ProgressBoard
 from s2s.recipes.attempt import Launch
-from s2s.recipes.planning import plan_run
+from s2s.recipes.planning import announce, plan_run
 from s2s.recipes.run import FINISHED_BEFORE, Progress
 from s2s.recipes.single_shot import single_shot
 from s2s.recipes.sources import open_run
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
-logger = logging.getLogger(__name__)
 MAX_RETRIES = 3
 
 
@@ -52,8 +50,8 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
         return report
     config = config.model_copy(update={"section": run.section.uri})
     plan = plan_run(config)
+    announce(plan, on_progress)
     if plan.chosen.strategy != "single":
-        logger.info("%d workers, %s: %s", plan.chosen.workers, plan.chosen.strategy, plan.reason)
         return train_on_workers(config, settings, on_progress, plan)
     join(settings)
     check_resources(config.resources)

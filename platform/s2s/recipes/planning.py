@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from s2s.contracts.run import RunConfig
 from s2s.contracts.sharding import MemoryEstimate, MemoryPlan, Strategy
 from s2s.errors import ConfigError
+from s2s.recipes.run import Progress
 from s2s.training.memory import LIBRARIES_BYTES, Shape, estimate, measure_shape
 from s2s.training.step import PASS_BINS
 
@@ -53,6 +54,14 @@ def plan_run(config: RunConfig, *, is_local: bool = False) -> MemoryPlan:
         chosen=chosen,
         reason=_reason(chosen, ways, budget, is_asked=config.sharding.strategy is not None, fits=bool(fitting)),
     )
+
+
+def announce(plan: MemoryPlan, on_progress: Progress) -> None:
+    """Say what was chosen and why, where it is not what everybody expects: one device that keeps everything."""
+    chosen = plan.chosen
+    if chosen.strategy != "single" or chosen.recompute:
+        workers = f"{chosen.workers} worker{'s' if chosen.workers > 1 else ''}"
+        on_progress(f"plan: {workers}, {chosen.strategy}{', recompute' if chosen.recompute else ''}", 1, 1, plan.reason)
 
 
 def _options(config: RunConfig, shape: Shape, pass_bins: int, *, is_local: bool) -> Iterator[MemoryEstimate]:

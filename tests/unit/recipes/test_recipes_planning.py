@@ -6,7 +6,7 @@ from s2s.contracts.loading import validate
 from s2s.contracts.run import RunConfig
 from s2s.contracts.sharding import MemoryPlan
 from s2s.errors import ConfigError
-from s2s.recipes.planning import plan_run
+from s2s.recipes.planning import announce, plan_run
 
 WIDE = {"features": 64, "growth": 64, "blocks": 2, "layers": 2, "cascades": 8}
 """Three million parameters."""
@@ -94,3 +94,11 @@ def test_nothing_is_offloaded_from_a_processor_that_is_not_there() -> None:
     options = {"zero_optimization": {"stage": 2, "offload_optimizer": {}}}
     with pytest.raises(ConfigError, match=r"resources\.gpus above 0 with offload_optimizer"):
         plan(sharding={"workers": 2, "strategy": "zero2", "deepspeed": options})
+
+
+def test_only_what_nobody_expects_is_announced() -> None:
+    told: list[tuple[str, str]] = []
+    for found in (plan(), plan(sharding={"workers": 2}), plan(sharding={"recompute": True})):
+        announce(found, lambda stage, done, total, note="": told.append((stage, note)))
+    assert [stage for stage, _ in told] == ["plan: 2 workers, data_parallel", "plan: 1 worker, single, recompute"]
+    assert all("fit into 4.0 GB" in note for _, note in told)
