@@ -134,7 +134,7 @@ def section(door, s2s_home: Path) -> Path:
     [
         pytest.param("training.learning_rte=1", ["training.learning_rte", "did you mean 'learning_rate'?"], id="unknown key"),
         pytest.param("training.batch=0", ["training.batch", "greater than or equal to 1"], id="value out of range"),
-        pytest.param("preset=desktop", ["desktop", "laptop, paper"], id="no such preset"),
+        pytest.param("preset=desktop", ["desktop", "laptop, large, paper"], id="no such preset"),
         pytest.param("section=liver", ["liver", "ingest it first"], id="no such section"),
         pytest.param("photographs=holiday", ["holiday", "ingest it first"], id="no such photographs"),
         pytest.param("training.window=64", ["window", "48"], id="section smaller than a window"),

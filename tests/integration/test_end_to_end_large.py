@@ -20,7 +20,7 @@ from s2s.storage.parts import find_checkpoints
 
 NUM_STEPS = 90
 WORKER = "ray::RayTrainWorker"
-OFTEN = ("section=synthetic-layers", "training.checkpoint_every_s=0.1", f"training.max_steps={NUM_STEPS}", "training.validate_every=10")
+OFTEN = ("section=synthetic-large", "training.checkpoint_every_s=0.1", f"training.max_steps={NUM_STEPS}", "training.validate_every=10")
 Train = Callable[..., "subprocess.Popen[str]"]
 Begun = tuple["subprocess.Popen[str]", str]
 TWO = ("sharding.workers=2", "sharding.strategy=zero2")
@@ -36,7 +36,7 @@ def settings(stack_folder: Path) -> Settings:
 @pytest.fixture
 def train(start, stack: Path, door, small_section: tuple[str, ...], job: Path, tmp_path: Path) -> Train:
     """Start a training of the section of layers."""
-    assert door(*small_section, "--kind", "layers", "--replace").code == 0
+    assert door(*small_section, "--kind", "layers", "--id", "synthetic-large", "--replace").code == 0
 
     def begin(*changes: str, again: bool = False) -> "subprocess.Popen[str]":
         words = (word for change in (*OFTEN, *changes) for word in ("--set", change))
@@ -133,8 +133,8 @@ def test_what_two_workers_began_one_ends(
 def test_more_workers_than_the_cluster_has_room_for_are_refused_at_once(
     ray_door, stack: Path, job: Path, door, small_section: tuple[str, ...]
 ) -> None:
-    assert door(*small_section, "--kind", "layers", "--replace").code == 0
-    changes = ("section=synthetic-layers", "sharding.workers=64", "training.batch=64")
+    assert door(*small_section, "--kind", "layers", "--id", "synthetic-large", "--replace").code == 0
+    changes = ("section=synthetic-large", "sharding.workers=64", "training.batch=64")
     outcome = ray_door("train", job, *(word for change in changes for word in ("--set", change)))
     assert outcome.code == 2
     for words in (
