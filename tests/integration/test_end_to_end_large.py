@@ -49,6 +49,15 @@ def workers(home: Path) -> list[psutil.Process]:
     return [process for process in psutil.process_iter(["cmdline"]) if is_worker(process, WORKER, home)]
 
 
+def both_workers(home: Path) -> list[psutil.Process]:
+    """The two of a group, once there are two: the rest of a group that lost one is not."""
+    deadline = time.monotonic() + 120
+    while len(found := workers(home)) != 2:
+        assert time.monotonic() < deadline, f"expected two workers, got {len(found)}"
+        time.sleep(0.1)
+    return found
+
+
 def wait_for_step(run: str, step: int, settings: Settings) -> int:
     """Wait for a checkpoint of an attempt at a run that is past a step."""
     deadline = time.monotonic() + 180
@@ -100,7 +109,7 @@ def test_two_workers_that_are_killed_three_times_end_as_if_they_were_not(
     step = 1
     for victim in (1, 0, -1):
         step = wait_for_step(run, step, settings)
-        workers(stack)[victim].kill()
+        both_workers(stack)[victim].kill()
     report = RunReport.model_validate_json(finish(process))
     assert (report.steps, report.config.sharding.workers) == (NUM_STEPS, 2)
     found = Result.of(report, settings)
