@@ -8,6 +8,7 @@ Source:
     Rajbhandari et al. 2020 (ZeRO).
 """
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -230,8 +231,10 @@ def shard(network: CDCIN, training: TrainingConfig, device: Device, *, options: 
     }
     engine, optimizer, _, _ = deepspeed.initialize(model=network, optimizer=adam, config=config, dist_init_required=False)
     state = ShardedState(network=network, optimizer=optimizer, engine=engine, world=world, stage=options.zero_optimization.stage)
+    gc.collect()
     give_back_memory()
     state.allocate()
+    gc.collect()
     give_back_memory()
     return state
 
