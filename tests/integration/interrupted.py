@@ -51,9 +51,14 @@ def wait_for_checkpoint(settings: Settings, known: set[str], process: "subproces
 
 def kill_worker(title: str, home: Path) -> None:
     """Kill -9 the worker process, of this home's stack and no other, that runs the task of this title."""
-    (victim,) = [process for process in psutil.process_iter(["cmdline"]) if is_worker(process, title, home)]
+    (victim,) = workers_of(title, home)
     victim.kill()
     victim.wait(timeout=30)
+
+
+def workers_of(title: str, home: Path) -> list[psutil.Process]:
+    """The worker processes, of this home's stack and no other, that run tasks or actors of this title."""
+    return [process for process in psutil.process_iter(["cmdline"]) if is_worker(process, title, home)]
 
 
 def is_worker(process: psutil.Process, title: str, home: Path) -> bool:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from safetensors.torch import load
 
-from integration.interrupted import Result, finish, is_worker
+from integration.interrupted import Result, finish, workers_of
 from s2s.contracts.run import RunReport
 from s2s.contracts.settings import Settings, load_settings
 from s2s.network import CDCIN
@@ -34,9 +34,13 @@ def settings(stack_folder: Path) -> Settings:
 
 
 @pytest.fixture
-def train(start, stack: Path, door, small_section: tuple[str, ...], job: Path, tmp_path: Path) -> Train:
-    """Start a training of the section of layers."""
+def section(stack: Path, door, small_section: tuple[str, ...]) -> None:
     assert door(*small_section, "--kind", "layers", "--id", "synthetic-large", "--replace").code == 0
+
+
+@pytest.fixture
+def train(start, section: None, job: Path, tmp_path: Path) -> Train:
+    """Start a training of the section of layers."""
 
     def begin(*changes: str, again: bool = False) -> "subprocess.Popen[str]":
         words = (word for change in (*OFTEN, *changes) for word in ("--set", change))
@@ -45,14 +49,10 @@ def train(start, stack: Path, door, small_section: tuple[str, ...], job: Path, t
     return begin
 
 
-def workers(home: Path) -> list[psutil.Process]:
-    return [process for process in psutil.process_iter(["cmdline"]) if is_worker(process, WORKER, home)]
-
-
 def both_workers(home: Path) -> list[psutil.Process]:
     """The two of a group, once there are two: the rest of a group that lost one is not."""
     deadline = time.monotonic() + 120
-    while len(found := workers(home)) != 2:
+    while len(found := workers_of(WORKER, home)) != 2:
         assert time.monotonic() < deadline, f"expected two workers, got {len(found)}"
         time.sleep(0.1)
     return found
@@ -127,7 +127,7 @@ def test_what_two_workers_began_one_ends(
     wait_for_step(run, 1, settings)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    for worker in workers(stack):
+    for worker in workers_of(WORKER, stack):
         worker.wait(60)  # Ray ends the group of a command that is gone
     assert 0 < wait_for_step(run, 1, settings) < NUM_STEPS
 
@@ -139,10 +139,7 @@ def test_what_two_workers_began_one_ends(
     assert (report.scores[0].pcc, report.scores[0].mae) == pytest.approx((expected.scores[0].pcc, expected.scores[0].mae), abs=1e-5)
 
 
-def test_more_workers_than_the_cluster_has_room_for_are_refused_at_once(
-    ray_door, stack: Path, job: Path, door, small_section: tuple[str, ...]
-) -> None:
-    assert door(*small_section, "--kind", "layers", "--id", "synthetic-large", "--replace").code == 0
+def test_more_workers_than_the_cluster_has_room_for_are_refused_at_once(ray_door, section: None, job: Path) -> None:
     changes = ("section=synthetic-large", "sharding.workers=64", "training.batch=64")
     outcome = ray_door("train", job, *(word for change in changes for word in ("--set", change)))
     assert outcome.code == 2

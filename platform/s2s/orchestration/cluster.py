@@ -107,7 +107,7 @@ def check_resources(wanted: Resources, workers: int = 1) -> None:
     import ray
 
     have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    asked = {name: workers * amount for name, amount in _asked(wanted).items()}
+    asked = {name: workers * amount for name, amount in asked_of(wanted).items()}
     short = {name: amount for name, amount in asked.items() if amount > have.get(name, 0)}
     if short:
         words = ", ".join(f"{name} {amount:g} of {have.get(name, 0):g}" for name, amount in short.items())
@@ -130,10 +130,11 @@ def room_for(wanted: Resources) -> int:
     import ray
 
     have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return int(min(have.get(name, 0) / amount for name, amount in _asked(wanted).items() if amount))
+    return int(min(have.get(name, 0) / amount for name, amount in asked_of(wanted).items() if amount))
 
 
-def _asked(wanted: Resources) -> dict[str, float]:
+def asked_of(wanted: Resources) -> dict[str, float]:
+    """Say by Ray's names what a run asks for."""
     return {"CPU": wanted.cpus, "GPU": wanted.gpus, "memory": wanted.memory_gb * 1e9}
 
 

@@ -15,7 +15,7 @@ from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings, load_settings
 from s2s.contracts.sharding import MemoryPlan
 from s2s.errors import PreemptedError, S2SError, StackError, StorageError
-from s2s.orchestration.cluster import HeadWatch, check_resources, join
+from s2s.orchestration.cluster import HeadWatch, asked_of, check_resources, join
 from s2s.orchestration.progress import EVERY_S, Poster, ProgressBoard
 from s2s.recipes.run import Progress
 from s2s.storage.filesystem import OwnS3FileSystem
@@ -126,7 +126,6 @@ def _trainer(name: str, config: RunConfig, settings: Settings, plan: MemoryPlan,
 
     wanted, sharding = config.resources, config.sharding
     # Ray's types here are those of Train v1, which is not what runs.
-    resources = {"CPU": wanted.cpus, "GPU": wanted.gpus, "memory": wanted.memory_gb * 1e9}
     workers = plan.chosen.workers
     return TorchTrainer(
         _work,
@@ -135,7 +134,7 @@ def _trainer(name: str, config: RunConfig, settings: Settings, plan: MemoryPlan,
         scaling_config=ScalingConfig(
             num_workers=(sharding.min_workers, workers) if sharding.min_workers else workers,  # type: ignore[arg-type]
             use_gpu=wanted.gpus > 0,
-            resources_per_worker={name: amount for name, amount in resources.items() if amount},
+            resources_per_worker={name: amount for name, amount in asked_of(wanted).items() if amount},
         ),
         run_config=TrainConfig(
             name=name,

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from s2s.contracts.run import RunConfig
-from s2s.contracts.sharding import MemoryEstimate, MemoryPlan, Strategy
+from s2s.contracts.sharding import STAGES, MemoryEstimate, MemoryPlan, Strategy
 from s2s.errors import ConfigError
 from s2s.recipes.run import Progress
 from s2s.training.memory import LIBRARIES_BYTES, Shape, estimate, measure_shape
 from s2s.training.step import PASS_BINS
 
-SHARED: tuple[Strategy, ...] = ("data_parallel", "zero1", "zero2", "zero3")
+SHARED: tuple[Strategy, ...] = tuple(STAGES)
 """In the order in which they are considered: each shares more, and says more over the wire."""
 
 MOST_WORKERS = 64

@@ -7,6 +7,7 @@ listing per checkpoint. A part is serialised at once and sent in the background,
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -60,9 +61,7 @@ def find_checkpoints(folder: str, settings: Settings) -> list[Checkpoint]:
     Raises:
         StorageError: the store refused or does not answer.
     """
-    seen = [(int(step), int(total)) for step, _, total in _parts_in(folder, settings)]
-    whole = {(step, total) for step, total in seen if seen.count((step, total)) == total}
-    return [Checkpoint(step=step, num_parts=total, folder=folder) for step, total in sorted(whole, reverse=True)]
+    return _whole(_parts_in(folder, settings))
 
 
 class CheckpointWriter:
@@ -117,14 +116,23 @@ class CheckpointWriter:
             self._forget_old()
 
     def _forget_old(self) -> None:
-        kept = find_checkpoints(self._folder, self._settings)[: self._keep]
+        parts = _parts_in(self._folder, self._settings)
+        kept = _whole(parts)[: self._keep]
         if len(kept) < self._keep:
             return
-        for step, part, total in _parts_in(self._folder, self._settings):
-            if int(step) < kept[-1].step:
-                delete_object(join(self._folder, f"{step}-{part}-of-{total}.safetensors"), self._settings)
+        for checkpoint, part in parts:
+            if checkpoint.step < kept[-1].step:
+                delete_object(checkpoint.uri(part), self._settings)
 
 
-def _parts_in(folder: str, settings: Settings) -> list[tuple[str, ...]]:
-    """Step, part and number of parts, as in the names."""
-    return [match.groups() for name in list_names(folder, settings) if (match := _NAME.fullmatch(name))]
+def _parts_in(folder: str, settings: Settings) -> list[tuple[Checkpoint, int]]:
+    """Every part that is there, with the checkpoint that it is of, whole or not."""
+    found = (_NAME.fullmatch(name) for name in list_names(folder, settings))
+    named = [tuple(map(int, match.groups())) for match in found if match]
+    return [(Checkpoint(step=step, num_parts=total, folder=folder), part) for step, part, total in named]
+
+
+def _whole(parts: list[tuple[Checkpoint, int]]) -> list[Checkpoint]:
+    """The checkpoints of which every part is there, the newest first."""
+    counted = Counter(checkpoint for checkpoint, _ in parts)
+    return sorted((checkpoint for checkpoint, number in counted.items() if number == checkpoint.num_parts), reverse=True)

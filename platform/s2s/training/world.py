@@ -29,9 +29,7 @@ class World:
         """Give what the first worker says: clocks and last digits differ, decisions must not."""
         if self.size == 1:
             return number
-        said = torch.tensor(number, dtype=torch.float64)
-        dist.broadcast(said, src=0)
-        return float(said)
+        return float(self.give(torch.tensor(number, dtype=torch.float64), 0))
 
     def tell(self, text: str) -> str:
         """Give what the first worker says."""
@@ -41,8 +39,7 @@ class World:
         said = torch.empty(int(self.agree(len(data))), dtype=torch.uint8)
         if self.rank == 0:
             said.copy_(data)
-        dist.broadcast(said, src=0)
-        return bytes(said.tolist()).decode()
+        return bytes(self.give(said, 0).tolist()).decode()
 
     def all(self, number: float) -> list[float]:
         """Collect a number of every worker."""
