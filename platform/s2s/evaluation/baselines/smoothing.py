@@ -115,9 +115,12 @@ def weighted_mean(
         weights_y: From `gaussian_weights`.
         weights_x: From `gaussian_weights`.
     """
-    weight = weights_y @ mask.astype(np.float32) @ weights_x.T
-    # One product for all fields: a product per field wakes BLAS's threads hundreds of times for a millisecond's work.
-    down = weights_y @ values
-    total = (down.reshape(-1, down.shape[2]) @ weights_x.T).reshape(*down.shape[:2], -1)
+    # Some processors' kernels of OpenBLAS compute on what lies beside a tiny matrix, and leave its invalid flag set: finite inputs,
+    # finite answers and a warning (numpy/numpy#24067).
+    with np.errstate(invalid="ignore"):
+        weight = weights_y @ mask.astype(np.float32) @ weights_x.T
+        # One product for all fields: a product per field wakes BLAS's threads hundreds of times for a millisecond's work.
+        down = weights_y @ values
+        total = (down.reshape(-1, down.shape[2]) @ weights_x.T).reshape(*down.shape[:2], -1)
     mean: np.ndarray = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
     return mean
