@@ -22,7 +22,7 @@ COPY constraints.txt infra/docker/servers.txt /opt/s2s/
 RUN pip install --no-cache-dir --constraint /opt/s2s/constraints.txt --extra-index-url "${TORCH_INDEX}" torch==2.13.0
 COPY --from=wheel /wheels /opt/s2s/wheels
 RUN pip install --no-cache-dir --constraint /opt/s2s/constraints.txt --requirement /opt/s2s/servers.txt \
-    "s2s-atlas[stack] @ file://$(echo /opt/s2s/wheels/*.whl)"
+    "s2s-atlas[platform,stack] @ file://$(echo /opt/s2s/wheels/*.whl)"
 COPY --chmod=755 infra/docker/serve-mlflow /usr/local/bin/
 
 USER 1000

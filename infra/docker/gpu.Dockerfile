@@ -20,7 +20,7 @@ COPY constraints.txt infra/docker/deepspeed.txt /opt/s2s/
 # torch first, then the rest, then DeepSpeed: built apart from both it would fetch a second torch, and it compiles nothing before it is used.
 RUN pip install --no-cache-dir --constraint /opt/s2s/constraints.txt torch==2.13.0
 COPY --from=wheel /wheels /opt/s2s/wheels
-RUN pip install --no-cache-dir --constraint /opt/s2s/constraints.txt "s2s-atlas @ file://$(echo /opt/s2s/wheels/*.whl)" \
+RUN pip install --no-cache-dir --constraint /opt/s2s/constraints.txt "s2s-atlas[platform] @ file://$(echo /opt/s2s/wheels/*.whl)" \
     && pip install --no-cache-dir --constraint /opt/s2s/deepspeed.txt setuptools wheel \
     && DS_BUILD_OPS=0 pip install --no-cache-dir --no-build-isolation --constraint /opt/s2s/constraints.txt \
         --requirement /opt/s2s/deepspeed.txt

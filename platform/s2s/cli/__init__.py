@@ -12,16 +12,19 @@ import typer
 
 from s2s import __version__, errors, logs
 from s2s.cli import atlas as atlas_verbs
+from s2s.cli import client as client_verbs
 from s2s.cli import doctor as doctor_verbs
 from s2s.cli import ingest as ingest_verbs
 from s2s.cli import models as model_verbs
 from s2s.cli import node as node_verbs
 from s2s.cli import stack as stack_verbs
+from s2s.cli import tokens as token_verbs
 from s2s.cli.benchmark import benchmark
 from s2s.cli.demo import demo
 from s2s.cli.impute import impute
 from s2s.cli.plan_memory import plan_memory
 from s2s.cli.score import score
+from s2s.cli.serve import serve
 from s2s.cli.train import train
 
 INTERRUPTED = 130
@@ -47,6 +50,9 @@ app.command("score")(score)
 app.command("benchmark")(benchmark)
 app.add_typer(atlas_verbs.app, name="atlas")
 app.add_typer(model_verbs.app, name="models")
+app.command("serve")(serve)
+app.add_typer(token_verbs.app, name="tokens")
+app.add_typer(client_verbs.app, name="client")
 app.add_typer(stack_verbs.app, name="stack")
 app.add_typer(node_verbs.app, name="node")
 app.add_typer(doctor_verbs.app, name="doctor")

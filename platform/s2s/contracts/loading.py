@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from s2s.contracts.atlas import AtlasConfig
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, NetworkMethod
 from s2s.contracts.run import GeneConfig, RunConfig
+from s2s.contracts.service import ServiceConfig
 from s2s.contracts.sharding import DeepSpeedConfig, Strategy
 from s2s.errors import ConfigError, MissingError
 
@@ -39,6 +40,17 @@ def load_run_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
     if isinstance(preset, str):
         tree = merge(read_preset(preset), tree)
     return validate(RunConfig, _with_deepspeed(tree, path.parent), where=str(path))
+
+
+def load_service_config(path: Path | None, overrides: Iterable[str] = ()) -> ServiceConfig:
+    """Resolve the service's YAML: the file, where there is one, then `a.b=value` overrides in order.
+
+    Raises:
+        MissingError: no such file.
+        ConfigError: not YAML, an unknown key (the nearest valid one is named) or a value out of range.
+    """
+    tree = {"kind": "service", "version": 1} if path is None else read_yaml(path)
+    return validate(ServiceConfig, merge(tree, parse_overrides(overrides)), where="the service's settings" if path is None else str(path))
 
 
 def _with_deepspeed(tree: Tree, folder: Path) -> Tree:

@@ -65,6 +65,13 @@ class Trial(Part):
         return mean_gain(self.scores)
 
 
+class Seen(Part):
+    """What values a release was trained on: log1p expression at measured bins, over all its genes."""
+
+    mean: float = Field(ge=0)
+    largest: float = Field(ge=0)
+
+
 class Release(Document):
     """One version of a tissue's model. The weights lie beside it as safetensors."""
 
@@ -96,6 +103,7 @@ class Release(Document):
     reliability: tuple[GeneReliability, ...] = ()
     coverage: tuple[Coverage, ...] = Field((), description="one per level of the intervals; none where they were not calibrated")
     licence: str = "unknown"
+    seen: Seen | None = Field(None, description="absent in releases of earlier versions")
     donor: str | None = Field(None, description="who the tissue is from that it was trained on")
     trial: Trial | None = Field(None, description="absent for the release of a single run")
 

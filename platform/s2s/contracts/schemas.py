@@ -22,6 +22,7 @@ from s2s.contracts.photographs import PhotographsMeta
 from s2s.contracts.release import Release
 from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.section import SectionMeta
+from s2s.contracts.service import HeldChampions, JobRecord, JobStatus, ModelDetails, ModelList, ServiceConfig, TokenRecord
 from s2s.contracts.sharding import DeepSpeedConfig, MemoryPlan
 
 DOCUMENTS: dict[str, type[Document]] = {
@@ -46,6 +47,13 @@ DOCUMENTS: dict[str, type[Document]] = {
     "failure.v1": Failure,
     "pardon.v1": Pardon,
     "run_commit.v1": RunCommit,
+    "service.v1": ServiceConfig,
+    "token.v1": TokenRecord,
+    "models.v1": ModelList,
+    "model.v1": ModelDetails,
+    "job.v1": JobRecord,
+    "job_status.v1": JobStatus,
+    "champions.v1": HeldChampions,
     "benchmark.v1": BenchmarkConfig,
     "benchmark_cell.v1": BenchmarkCell,
     "cell_result.v1": CellResult,

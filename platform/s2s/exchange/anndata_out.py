@@ -200,7 +200,8 @@ def to_anndata(section: ImputedSection) -> anndata.AnnData:
     """
     rows, columns = np.indices(section.tissue.shape)
     measured = section.is_measured.ravel()
-    by_bin = _by_bin(section.imputed, section.observed, section)
+    layers = {name: _by_bin(values) for name, values in layers_of(section)}
+    by_bin = layers["imputed"]
     observed = sparse.csr_matrix(np.where(measured[:, None], by_bin, np.float32(0)))
     obs = pd.DataFrame(
         {"array_row": rows.ravel(), "array_col": columns.ravel(), "in_tissue": section.tissue.ravel(), "is_measured": measured},
@@ -209,18 +210,33 @@ def to_anndata(section: ImputedSection) -> anndata.AnnData:
     var = pd.DataFrame({"reliability_pcc": section.reliability}, index=pd.Index(section.genes))
     if section.is_reliable is not None:
         var["imputation_reliable"] = section.is_reliable
-    no_deviation = np.zeros_like(section.observed)
-    uncertainty = {
-        name: _by_bin(values, no_deviation if name == "std" else section.observed, section) for name, values in uncertainty_of(section)
-    }
     return anndata.AnnData(
         X=by_bin,
         obs=obs,
         var=var,
-        layers={"observed": observed, "imputed": by_bin, **uncertainty},
+        layers={"observed": observed, **layers},
         obsm={"spatial": bin_centres(rows.ravel(), columns.ravel(), section)},
         uns={"s2s": _storable({**section.provenance, "statement": STATEMENT, "layout": LAYOUT, **_geometry(section)})},
     )
+
+
+def layers_of(section: ImputedSection) -> Iterator[tuple[str, Float32[np.ndarray, "gene y x"]]]:
+    """Give every layer as it leaves: `imputed`, then what `uncertainty_of` names.
+
+    Returns:
+        Where measured, the measured value, or a deviation of 0; off tissue 0.
+    """
+    yield "imputed", _finished(section.imputed, section.observed, section)
+    for name, values in uncertainty_of(section):
+        yield name, _finished(values, np.zeros_like(section.observed) if name == "std" else section.observed, section)
+
+
+def _finished(
+    values: Float32[np.ndarray, "gene y x"], measured: Float32[np.ndarray, "gene y x"], section: ImputedSection
+) -> Float32[np.ndarray, "gene y x"]:
+    whole: np.ndarray = np.where(section.is_measured, measured, values)
+    whole[:, ~section.tissue] = 0.0
+    return whole
 
 
 def bin_names(rows: Int[np.ndarray, " bin"], columns: Int[np.ndarray, " bin"]) -> list[str]:
@@ -258,13 +274,9 @@ def bin_centres(rows: Int[np.ndarray, " bin"], columns: Int[np.ndarray, " bin"],
     return np.column_stack([x, y])
 
 
-def _by_bin(
-    values: Float32[np.ndarray, "gene y x"], measured: Float32[np.ndarray, "gene y x"], section: ImputedSection
-) -> Float32[np.ndarray, "bin gene"]:
-    """Take `measured` where the section was measured, 0 off tissue, and lay bins out as rows."""
-    whole = np.where(section.is_measured, measured, values)
-    whole[:, ~section.tissue] = 0.0
-    return np.ascontiguousarray(whole.reshape(len(section.genes), -1).T)
+def _by_bin(values: Float32[np.ndarray, "gene y x"]) -> Float32[np.ndarray, "bin gene"]:
+    """Lay bins out as rows."""
+    return np.ascontiguousarray(values.reshape(len(values), -1).T)
 
 
 def _geometry(section: ImputedSection) -> dict[str, JsonValue]:

@@ -14,6 +14,8 @@ from s2s.contracts.settings import Settings
 from s2s.errors import InputError
 from s2s.exchange.anndata_out import ImputedSection
 from s2s.imputation.predict import hide_samples, predict_section
+from s2s.imputation.slide import Imputer
+from s2s.lattice.measured import Measured
 from s2s.recipes.release import open_imputer
 from s2s.recipes.run import Progress, silent
 from s2s.recipes.sources import open_source
@@ -60,11 +62,35 @@ def impute_with_release(request: ImputationRequest, settings: Settings, on_progr
         The release, and the section.
     """
     release, weights = load_release(request.model, settings)
-    imputer = open_imputer(release, weights)
     section = open_source(request.section, settings, on_progress)
     check_values(release, section, request.model)
     measured = measure(section, request.sampling, request.genes)
-    imputed = predict_section(imputer, measured, hide_samples(measured, release.network, on_progress), request.imputation, on_progress)
+    return impute_measured(
+        Ready(request=request, release=release, imputer=open_imputer(release, weights), section=section), measured, on_progress
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """An imputation with everything open: what is asked for, the release's contract and its network, and the section."""
+
+    request: ImputationRequest
+    release: Release
+    imputer: Imputer
+    section: Section
+
+
+def impute_measured(ready: Ready, measured: Measured, on_progress: Progress = silent) -> ImputedSection:
+    """Impute what was read of a section.
+
+    Args:
+        ready: What with what.
+        measured: From `measure` of the section.
+        on_progress: Told what is going on.
+    """
+    section, request = ready.section, ready.request
+    known = hide_samples(measured, ready.release.network, on_progress)
+    imputed = predict_section(ready.imputer, measured, known, request.imputation, on_progress)
     return ImputedSection(
         genes=measured.genes,
         observed=measured.expression,
@@ -79,7 +105,7 @@ def impute_with_release(request: ImputationRequest, settings: Settings, on_progr
         lattice=section.meta.lattice.shape,
         reliability=imputed.reliability.pcc,
         is_reliable=imputed.reliability.is_reliable,
-        provenance=provenance_of(request, release, section, (measured.stride, measured.phase)),
+        provenance=provenance_of(request, ready.release, section, (measured.stride, measured.phase)),
     )
 
 

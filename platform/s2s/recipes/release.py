@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from s2s import __version__
-from s2s.contracts.release import Coverage, GeneReliability, Release, release_name
+from s2s.contracts.release import Coverage, GeneReliability, Release, Seen, release_name
 from s2s.contracts.run import ImputationConfig
 from s2s.errors import InputError
 from s2s.imputation.predict import Imputation
@@ -41,6 +41,7 @@ def make_release(run: Run, measured: Measured, fitted: Fitted, imputed: Imputati
     meta, config = run.section.meta, run.config
     predicted = zip(measured.genes, imputed.reliability.pcc, strict=True)
     reliability = (GeneReliability(gene=gene, pcc=float(pcc)) for gene, pcc in predicted if np.isfinite(pcc))
+    values = measured.expression[:, measured.observed]
     coverage = (Coverage(level=level, measured=share) for level, share in imputed.calibration.coverage.items())
     release = Release(
         name=release_name(meta.organism, meta.tissue),
@@ -67,6 +68,7 @@ def make_release(run: Run, measured: Measured, fitted: Fitted, imputed: Imputati
         reliability=tuple(reliability),
         coverage=tuple(coverage),
         licence=meta.licence,
+        seen=Seen(mean=float(values.mean(dtype=np.float64)), largest=float(values.max())),
         donor=meta.donor,
     )
     return release, weights

@@ -77,7 +77,7 @@ def _packages(_: Settings) -> Check:
     wrong, count = [], 0
     for text in requires(DISTRIBUTION) or ():
         need = Requirement(text)
-        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+        if need.marker is not None and not need.marker.evaluate({"extra": "platform"}):
             continue
         count += 1
         try:

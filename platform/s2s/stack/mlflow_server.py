@@ -38,7 +38,7 @@ def launch(archive: Archive, log: Path, ports: dict[str, int]) -> Launch:
     """
     port = ports["http"]
     command = (
-        executable("mlflow", install="pip install s2s-atlas"), "server",
+        executable("mlflow", install="pip install 's2s-atlas[platform]'"), "server",
         "--backend-store-uri", f"sqlite:///{archive.database}", "--artifacts-destination", archive.artifacts,
         "--host", HOST, "--port", str(port), "--workers", "1",
         "--allowed-hosts", f"{HOST}:{port},localhost:{port}",

@@ -40,7 +40,7 @@ def launch(home: Path, log: Path, ports: dict[str, int], token: Path, without: t
     folder = _short_folder(home)
     sessions = folder / "r"  # Ray opens the folder that it is given to everyone; the one around it stays private
     command = (
-        executable("ray", install="pip install s2s-atlas"), "start", "--head", "--block", "--log-color=false",
+        executable("ray", install="pip install 's2s-atlas[platform]'"), "start", "--head", "--block", "--log-color=false",
         f"--node-ip-address={HOST}", f"--port={ports['gcs']}", f"--ray-client-server-port={ports['client']}",
         f"--node-manager-port={ports['raylet']}", f"--object-manager-port={ports['objects']}",
         f"--dashboard-agent-listen-port={ports['agent']}", f"--dashboard-agent-grpc-port={ports['agent_grpc']}",

@@ -21,7 +21,7 @@ from s2s.tracking.vendor import ModelSignature, Schema, TensorSpec, mlflow
 WEIGHTS_FILE = "weights.safetensors"
 RELEASE_FILE = "release.json"
 CARD_FILE = "card.md"
-PIP_REQUIREMENTS = (f"s2s-atlas=={__version__}",)
+PIP_REQUIREMENTS = (f"s2s-atlas[platform]=={__version__}",)
 """Given, so that MLflow does not infer them, which takes it 10 s."""
 
 
