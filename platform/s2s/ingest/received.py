@@ -29,6 +29,20 @@ from s2s.lattice.sampling import sampled_positions
 BODY = "the body"
 """What a message calls the file that a stranger sent."""
 
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    np.linalg.LinAlgError,
+)
+"""What h5py and AnnData raise at a file that is none of theirs."""
+
 WORST_TURN = 2.0
 """A lattice that lies askew in its frame covers at most this much more of it than its own sides would."""
 
@@ -60,7 +74,7 @@ def read_received(body: bytes, form: Format, source: SectionSource, limits: Limi
         check_hdf5(path, max_bytes=8 * limits.values)
         _check_extent(path, named, limits)
         binned = read_section(named)
-    except (S2SError, ValueError, TypeError, KeyError, IndexError, OverflowError, AttributeError, np.linalg.LinAlgError) as error:
+    except (S2SError, *DAMAGE) as error:
         if isinstance(error, S2SError):
             raise InputError(in_the_words_of_a_request(str(error), path)) from None
         # Readers expect what AnnData writes; what else is in a file of a stranger shows where it is used first.

@@ -115,3 +115,8 @@ class Audit:
             "seconds": round(seconds, 4),
         }
         self._log.info(json.dumps(line))
+
+    def close(self) -> None:
+        """Close the file."""
+        for handler in self._log.handlers:
+            handler.close()
