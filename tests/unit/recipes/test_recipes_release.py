@@ -32,7 +32,7 @@ def made(make_run, make_measured, make_fitted, make_imputed, judgement):
 
 def test_the_contract_says_where_it_came_from(made, judgement):
     run, _, release, weights = made
-    said = release.model_dump(exclude={"kind", "version", "network", "scores", "reliability"})
+    said = release.model_dump(exclude={"kind", "version", "network", "scores", "reliability", "seen"})
     assert said == {
         "name": "s2s-human-breast",
         "tissue": "breast",
@@ -60,6 +60,9 @@ def test_the_contract_says_where_it_came_from(made, judgement):
     }
     assert release.network == run.config.network
     assert release.scores == judgement.rows
+    known = measured.expression[:, measured.observed]
+    assert release.seen is not None
+    assert (release.seen.mean, release.seen.largest) == pytest.approx((known.mean(), known.max()))
     assert release.reliability == (GeneReliability(gene="A", pcc=0.5), GeneReliability(gene="B", pcc=-0.25)), "unknown ones are left out"
 
 
