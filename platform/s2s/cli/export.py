@@ -16,7 +16,7 @@ Imputed = Annotated[
     str,
     typer.Argument(metavar="IMPUTED", help="What `s2s impute` or `s2s atlas impute` wrote: FILE.h5ad, FOLDER.zarr or s3://.../NAME.zarr."),
 ]
-Store = Annotated[Path, typer.Option("--out", help="Folder to write, NAME.zarr.")]
+Store = Annotated[str, typer.Option("--out", help="Folder to write, NAME.zarr.")]
 Channels = Annotated[
     str | None, typer.Option("--genes", help="Channels of the images, separated by commas; else the five most reliable. The table has all.")
 ]
@@ -44,11 +44,11 @@ def spatialdata(
 
     from s2s.recipes.exporting import check_export, export_spatialdata
 
-    check_export(imputed, str(out), replace=replace)
+    check_export(imputed, out, replace=replace)
     chosen: ZarrFormat = 2 if zarr_format == 2 else 3
-    written = export_spatialdata(_open(imputed, local), out, split_genes(genes), replace=replace, zarr_format=chosen)
+    written = export_spatialdata(_open(imputed, local), Path(out), split_genes(genes), replace=replace, zarr_format=chosen)
     if json_:
-        typer.echo(json.dumps({"out": str(out), "bins": written.num_bins, "genes": written.num_genes, "image_genes": written.image_genes,
+        typer.echo(json.dumps({"out": out, "bins": written.num_bins, "genes": written.num_genes, "image_genes": written.image_genes,
                                "elements": written.elements, "zarr_format": chosen}))  # fmt: skip
         return
     typer.echo(f"{out}: {written.num_bins} bins, {written.num_genes} genes, images of {', '.join(written.image_genes)}")

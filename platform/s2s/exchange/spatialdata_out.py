@@ -10,6 +10,8 @@ Everything lies in the coordinate system `global`, in micrometres in the frame o
 Pixels are placed by their corners: pixel `(y, x)` of a square section reaches from `origin + (x, y) * pitch` to one pitch further. A row of
 a hexagonal section is drawn as bricks of two pixels, half a pitch wide each and `sqrt(3) / 2` of a pitch high, odd rows one pixel to the
 right: bricks have the centres and the area of the hexagons, so that one affine transform places an image that holds every bin exactly.
+Corners are SpatialData's convention and Vitessce's; napari, and spatialdata-plot up to 0.4.0, take them for centres and draw images half a
+pixel too far up and left.
 
 Decision: circles, not squares and hexagons. napari draws circles as points, thousands at once, where polygons take minutes, and Vitessce
 draws them as spots; the price is that corners of bins lie in no shape. The images show whole bins.
@@ -75,14 +77,16 @@ def default_genes(table: ImputedTable, limit: int = NUM_CHANNELS) -> tuple[str, 
     """Name the genes worth an image: those that come back best at hidden measured bins; where that is unknown, the most variable.
 
     Args:
-        table: The section.
+        table: The section; genes that cannot be relied on are named only where no gene can.
         limit: How many at most.
     """
     var, values = table.data.var, table.data.layers["imputed"][table.data.obs["in_tissue"].to_numpy(np.bool_)]
     pcc = var["reliability_pcc"].to_numpy(np.float64) if "reliability_pcc" in var else np.full(len(var), np.nan)
     spread = np.asarray(values, np.float64).var(axis=0) if len(values) else np.zeros(len(var))
     order = np.lexsort((-spread, -np.nan_to_num(pcc, nan=-2.0)))
-    return tuple(table.genes[gene] for gene in order[:limit])
+    is_reliable = var["imputation_reliable"].to_numpy(np.bool_) if "imputation_reliable" in var else np.ones(len(var), np.bool_)
+    chosen = order[is_reliable[order]] if is_reliable.any() else order
+    return tuple(table.genes[gene] for gene in chosen[:limit])
 
 
 def write_spatialdata(

@@ -123,6 +123,8 @@ def stored_bytes(uri: str, settings: Settings) -> int:
     with translated(uri, settings):
         try:
             group = zarr.open_group(open_store(uri, settings, read_only=True), mode="r")
+        except FileNotFoundError:  # Zarr's own is a ValueError too
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"expected a Zarr group at {uri}, it cannot be read ({error}); copy it or make it again") from None
         return sum(member.nbytes for _, member in group.members(max_depth=None) if isinstance(member, zarr.Array))
