@@ -22,7 +22,7 @@ Channels = Annotated[
 ]
 Rows = Annotated[str | None, typer.Option("--genes", help="Rows of the figure, separated by commas; else four with clear structure.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Take the place of what is at --out.")]
-Format = Annotated[int, typer.Option("--zarr-format", min=2, max=3, help="2 for readers that do not know Zarr v3, as Vitessce before 3.9.")]
+Format = Annotated[int, typer.Option("--zarr-format", min=2, max=3, help="2 for readers that do not know Zarr v3, as Vitessce 3.5.")]
 Png = Annotated[Path, typer.Option("--out", help="FILE.png.")]
 
 
