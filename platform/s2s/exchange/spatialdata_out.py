@@ -17,6 +17,7 @@ Decision: circles, not squares and hexagons. napari draws circles as points, tho
 draws them as spots; the price is that corners of bins lie in no shape. The images show whole bins.
 """
 
+import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -120,6 +121,7 @@ def write_spatialdata(
             raise InputError(f"expected a table that SpatialData can hold, it refuses: {error}; rename or drop what it names") from None
         with in_place_of(path) as scratch:
             data.write(scratch, sdata_formats=_formats(zarr_format))
+            _set_windows(data, scratch, zarr_format)
         return Written(
             num_bins=data[TABLE].n_obs,
             num_genes=data[TABLE].n_vars,
@@ -195,6 +197,19 @@ def _pixels_to_um(table: ImputedTable) -> "Steps":
     is_hexagonal = table.lattice == "hexagonal"
     size = [table.pitch_um / 2, table.pitch_um * sqrt(3) / 2] if is_hexagonal else [table.pitch_um] * 2
     return Sequence([Scale(size, axes=("x", "y")), Translation(list(table.origin_um), axes=("x", "y"))])
+
+
+def _set_windows(data: "SpatialData", folder: Path, zarr_format: ZarrFormat) -> None:
+    """Say how bright each channel is, which spatialdata leaves out: Vitessce would show a few units on a scale to 255, as black."""
+    for name, image in data.images.items():
+        path = folder / "images" / name / ("zarr.json" if zarr_format == 3 else ".zattrs")
+        document = json.loads(path.read_text(encoding="utf-8"))
+        about = document["attributes"]["ome"] if zarr_format == 3 else document
+        for channel, top in zip(about["omero"]["channels"], image.max(("y", "x")).to_numpy(), strict=True):
+            end = float(top) or 1.0
+            channel["window"] = {"min": 0.0, "start": 0.0, "max": end, "end": end}
+        path.write_text(json.dumps(document, indent=2), encoding="utf-8")
+    data.write_consolidated_metadata()
 
 
 def _formats(zarr_format: ZarrFormat) -> object:

@@ -1,6 +1,7 @@
 """The SpatialData store, opened with spatialdata: where three bins lie, worked out by hand, and what they hold."""
 
 import builtins
+import json
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,17 @@ def test_older_readers_get_the_older_format(tmp_path: Path, zarr_format: int, na
         with pytest.warns(UserWarning, match="not stored in the most current format"):
             data = read_zarr(path)
     np.testing.assert_array_equal(data["imputed"].to_numpy(), [[[0, 8, 7], [6, 1, 0]]])
+    # How bright a channel is, in the image and in what is consolidated of all: the largest PGR is 8, its largest measured one 7.
+    bright = {"imputed": 8.0, "observed": 7.0, "std": 2.0}
+    whole = json.loads((path / (name if zarr_format == 3 else ".zmetadata")).read_text())
+    for image, top in bright.items():
+        if zarr_format == 3:
+            told = [json.loads((path / "images" / image / name).read_text()), whole["consolidated_metadata"]["metadata"][f"images/{image}"]]
+            channels = [document["attributes"]["ome"]["omero"]["channels"] for document in told]
+        else:
+            told = [json.loads((path / "images" / image / name).read_text()), whole["metadata"][f"images/{image}/.zattrs"]]
+            channels = [document["omero"]["channels"] for document in told]
+        assert channels == [[{"label": "PGR", "window": {"min": 0, "start": 0, "max": top, "end": top}}]] * 2
 
 
 def test_genes_are_chosen_by_how_well_they_come_back() -> None:
