@@ -10,6 +10,7 @@ from s2s.evaluation import plots
 from s2s.evaluation.plots import section_figure
 from s2s.exchange.anndata_out import ImputedSection, write_imputed
 from s2s.lattice.prediction import Prediction
+from s2s.recipes.delivering import deliver
 from s2s.recipes.exporting import check_figure, export_figure, open_imputed
 from s2s.recipes.picturing import as_measured, imputed_figure
 from s2s.recipes.recording import figure_title
@@ -52,6 +53,12 @@ def test_the_picture_of_a_file_is_that_of_what_was_written(said_of, settings, tm
     assert sorted(item.name for item in tmp_path.iterdir() if item.is_file()) == sorted(
         {"out.png", name} if name == "out.h5ad" else {"out.png"}
     )
+
+
+def test_a_store_of_another_place_is_read_by_its_uri(said_of, settings) -> None:
+    *_, imputed = said_of()
+    deliver(imputed, "memory://picturing/out.zarr", settings, replace=True)
+    assert imputed_figure(open_imputed("memory://picturing/out.zarr", settings).section()) == imputed_figure(imputed)
 
 
 def test_training_and_files_call_one_function(said_of, monkeypatch) -> None:
