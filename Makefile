@@ -57,7 +57,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt infra/docker/deepspeed.txt
 	@test -x $(BIN)/python || '$(PYTHON)' -m venv $(VENV)
 	@echo "installing torch, the rest, then DeepSpeed, into $(VENV) (some minutes, once)"
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[platform,stack,analysis,rivals,dev]'
+	$(PIP) -e '.[platform,stack,analysis,rivals,spatial,dev]'
 	DS_BUILD_OPS=0 $(PIP) --no-build-isolation -r infra/docker/deepspeed.txt
 	@touch $@
 

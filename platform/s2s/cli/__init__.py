@@ -14,6 +14,7 @@ from s2s import __version__, errors, logs
 from s2s.cli import atlas as atlas_verbs
 from s2s.cli import client as client_verbs
 from s2s.cli import doctor as doctor_verbs
+from s2s.cli import export as export_verbs
 from s2s.cli import ingest as ingest_verbs
 from s2s.cli import models as model_verbs
 from s2s.cli import node as node_verbs
@@ -46,6 +47,7 @@ app.add_typer(ingest_verbs.app, name="ingest")
 app.command("train")(train)
 app.command("plan-memory")(plan_memory)
 app.command("impute")(impute)
+app.add_typer(export_verbs.app, name="export")
 app.command("score")(score)
 app.command("benchmark")(benchmark)
 app.add_typer(atlas_verbs.app, name="atlas")

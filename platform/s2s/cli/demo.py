@@ -89,5 +89,6 @@ def _farewell(out: Path, *, is_kept: bool) -> None:
     typer.secho("\nDone.", bold=True)
     typer.echo(f"  figures  {out}/glands/section.png, {out}/layers/section.png")
     typer.echo(f"  AnnData  {out}/glands.h5ad, {out}/layers.h5ad   (import scanpy; scanpy.read_h5ad(...))")
+    typer.echo(f"  viewers  s2s export spatialdata {out}/glands.h5ad --out glands.zarr   (napari, Vitessce)")
     typer.echo(f"  MLflow   {where}")
     typer.echo("  next     README.md: your own section in five commands")

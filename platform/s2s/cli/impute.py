@@ -1,5 +1,6 @@
 """`s2s impute`: a registered model on any section."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,10 @@ Phase = Annotated[str, typer.Option("--phase", help="y,x of the lattice to keep 
 Genes = Annotated[
     str | None, typer.Option("--genes", help="Only these, separated by commas; else all that are detected in 5 % of measured bins.")
 ]
-Replace = Annotated[bool, typer.Option("--replace", help="Take the place of what is at --out.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Take the place of what is at --out and --figure.")]
+Figure = Annotated[
+    Path | None, typer.Option("--figure", help="Also draw some genes into this PNG file; `s2s export figure` draws others later.")
+]
 
 
 def impute(
@@ -27,6 +31,7 @@ def impute(
     phase: Phase = "0,0",
     genes: Genes = None,
     replace: Replace = False,
+    figure: Figure = None,
     local: Local = False,
     json_: Json = False,
 ) -> None:
@@ -43,11 +48,14 @@ def impute(
     from s2s.contracts.run import GeneConfig, SamplingConfig
     from s2s.contracts.settings import load_settings
     from s2s.recipes.delivering import check_destination, deliver
+    from s2s.recipes.exporting import check_figure, export_figure
     from s2s.recipes.imputing import ImputationRequest, impute_with_release
     from s2s.recipes.scoring import parse_phases
 
     settings = load_settings(is_local=local or None)
     check_destination(out, settings, replace=replace)
+    if figure is not None:
+        check_figure(figure, replace=replace)
     names = tuple(name.strip() for name in genes.split(",")) if genes else None
     request = ImputationRequest(
         model=model, section=section, sampling=SamplingConfig(phase=parse_phases(phase)[0]), genes=GeneConfig(names=names)
@@ -56,6 +64,8 @@ def impute(
         imputed = impute_with_release(request, settings, report)
         report("write", 0, 1)
         deliver(imputed, out, settings, replace=replace)
+    if figure is not None:
+        export_figure(imputed, figure, None)
     summary = summarise(imputed)
     typer.echo(
         json.dumps({"out": out, **summary})

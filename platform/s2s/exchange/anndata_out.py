@@ -10,8 +10,6 @@ tools expect of layers; off tissue they compress to nothing.
 """
 
 import json
-import shutil
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +24,8 @@ from jaxtyping import Bool, Float, Float32, Int
 from pydantic import JsonValue
 from scipy import sparse
 
-from s2s.errors import ExistsError, InputError, MissingError, ShapeError, StorageError
+from s2s.errors import InputError, ShapeError
+from s2s.exchange.placing import check_place, in_place_of
 from s2s.lattice.prediction import Interval, Prediction
 
 SUFFIXES = (".h5ad", ".zarr")
@@ -121,19 +120,8 @@ class ImputedSection:
 
 
 def check_output(path: Path, *, replace: bool = False) -> None:
-    """Refuse an output path before the work is done, not after.
-
-    Raises:
-        InputError: the suffix is neither `.h5ad` nor `.zarr`.
-        MissingError: the folder to write into is not there.
-        ExistsError: something is at `path` and `replace` was not asked for.
-    """
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"expected an output that ends in {' or '.join(SUFFIXES)}, got {path}")
-    if not path.parent.is_dir():
-        raise MissingError(f"expected a folder to write {path.name} into, found none at {path.parent}; create it first")
-    if path.exists() and not replace:
-        raise ExistsError(f"expected nothing at {path}, found a file or folder; choose another name or add --replace")
+    """Refuse an output path before the work is done, not after; raises as `check_place`."""
+    check_place(path, SUFFIXES, replace=replace)
 
 
 def write_imputed(path: Path, section: ImputedSection, *, replace: bool = False) -> None:
@@ -154,18 +142,12 @@ def write_imputed(path: Path, section: ImputedSection, *, replace: bool = False)
         `path`, through a hidden neighbour that is renamed when complete.
     """
     check_output(path, replace=replace)
-    scratch = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
-    try:
+    with in_place_of(path) as scratch:
         if path.suffix == ".zarr":
             write_imputed_store(scratch, section)
         else:
             # Level 1 halves the file (off tissue is all zeros) at a fraction of the time of the default level 4.
             to_anndata(section).write_h5ad(scratch, compression="gzip", compression_opts=1)
-        _put_in_place(scratch, path)
-    except OSError as error:
-        raise StorageError(f"expected to write {path}, but the file system refused: {error}; nothing was left behind") from None
-    finally:
-        _remove(scratch)
 
 
 def write_imputed_store(store: object, section: ImputedSection) -> None:
@@ -293,21 +275,3 @@ def _storable(tree: Mapping[str, JsonValue]) -> dict[str, object]:
         else:
             stored[key] = value if isinstance(value, str | bool | int | float) else json.dumps(value, sort_keys=True)
     return stored
-
-
-def _put_in_place(scratch: Path, path: Path) -> None:
-    # A file replaces a file in one step; a folder can only be swapped, so a reader may miss it for the time of two renames.
-    if path.is_dir() or (path.exists() and scratch.is_dir()):
-        old = scratch.with_name(f"{scratch.name}.old")
-        path.rename(old)
-        scratch.rename(path)
-        _remove(old)
-    else:
-        scratch.replace(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

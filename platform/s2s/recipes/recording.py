@@ -19,6 +19,7 @@ from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
 from s2s.lattice.sampling import anchored
 from s2s.recipes.fitting import Fitted
 from s2s.recipes.judging import Judgement
+from s2s.recipes.picturing import section_title
 from s2s.recipes.profiling import profile_files
 from s2s.recipes.release import make_release
 from s2s.recipes.run import Run
@@ -162,8 +163,7 @@ def figure_title(run: Run, num_tiles: int) -> str:
         f"{num_tiles} tiles of it": num_tiles > 0,
         "LEAKY: paper mode": run.config.sampling.mode == "paper",
     }
-    notes = [text for text, holds in said.items() if holds]
-    return " · ".join([run.section.meta.id, f"{run.section.meta.pitch_um:g} µm bins", *notes])
+    return section_title(run.section.meta.id, run.section.meta.pitch_um, said)
 
 
 def final_metrics(judgement: Judgement) -> dict[str, float]:

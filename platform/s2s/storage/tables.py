@@ -107,3 +107,24 @@ class TableWriter:
                 raise InputError(f"expected an array {name!r} in {self._uri}, found none")
             self._arrays[name] = found
         return self._arrays[name]
+
+
+def stored_bytes(uri: str, settings: Settings) -> int:
+    """Memory that the arrays of a Zarr group take once they are read.
+
+    Raises:
+        MissingError: nothing there.
+        InputError: no Zarr group.
+        StorageError: the store refused or does not answer.
+
+    Reads:
+        Metadata.
+    """
+    with translated(uri, settings):
+        try:
+            group = zarr.open_group(open_store(uri, settings, read_only=True), mode="r")
+        except FileNotFoundError:  # Zarr's own is a ValueError too
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"expected a Zarr group at {uri}, it cannot be read ({error}); copy it or make it again") from None
+        return sum(member.nbytes for _, member in group.members(max_depth=None) if isinstance(member, zarr.Array))

@@ -30,7 +30,7 @@ def made(make_run, make_measured, make_fitted, make_imputed, judgement):
     return run, fitted, release, weights
 
 
-def test_the_contract_says_where_it_came_from(made, judgement):
+def test_the_contract_says_where_it_came_from(made, judgement, make_measured):
     run, _, release, weights = made
     said = release.model_dump(exclude={"kind", "version", "network", "scores", "reliability", "seen"})
     assert said == {
@@ -60,6 +60,7 @@ def test_the_contract_says_where_it_came_from(made, judgement):
     }
     assert release.network == run.config.network
     assert release.scores == judgement.rows
+    measured = make_measured(run)
     known = measured.expression[:, measured.observed]
     assert release.seen is not None
     assert (release.seen.mean, release.seen.largest) == pytest.approx((known.mean(), known.max()))
