@@ -1,5 +1,6 @@
 """The manifests are what KubeRay takes (field names as in its API reference, 1.5.1 and newer), and no pod may do more than it must."""
 
+import importlib
 import re
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -8,6 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from s2s.contracts.loading import load_service_config
+from s2s.contracts.service import ServiceConfig
 
 FOLDER = Path(__file__).resolve().parents[2] / "infra" / "kubernetes"
 BY_DIGEST = re.compile(r"[\w./-]+@sha256:[0-9a-f]{64}")
@@ -147,3 +151,21 @@ def test_the_job_finds_its_yaml_and_its_cluster() -> None:
     head = next(pods(DOCUMENTS["RayCluster s2s-atlas"]["spec"]["headGroupSpec"]))
     (mount,) = head["containers"][0]["volumeMounts"]
     assert job["entrypoint"].startswith("s2s atlas run " + mount["mountPath"])
+
+
+def test_the_service_names_our_application_with_settings_that_it_has() -> None:
+    (document,) = (document for document in documents() if document["kind"] == "RayService")
+    (application,) = yaml.safe_load(document["spec"]["serveConfigV2"])["applications"]
+    module, _, name = application["import_path"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    ServiceConfig.model_validate({"kind": "service", "version": 1, **application["args"]})
+    workers = document["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]
+    (container,) = workers["template"]["spec"]["containers"]
+    assert application["args"]["replicas"]["cpus"] + application["args"]["jobs"]["cpus"] <= float(container["resources"]["limits"]["cpu"])
+
+
+def test_the_services_yaml_holds_the_usual_settings() -> None:
+    given = load_service_config(FOLDER.parent / "serve.yaml")
+    usual = ServiceConfig()
+    assert given == usual.model_copy(update={"limits": given.limits})
+    assert {name: getattr(usual.limits, name) for name in given.limits.model_fields_set} == given.limits.model_dump(exclude_unset=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.service import Running, serving, sparse_section
 from s2s import cli
 from s2s.contracts.release import Release
 from s2s.orchestration.cluster import KEEPALIVE_ENV
@@ -143,4 +144,21 @@ def job(tmp_path: Path) -> Path:
     """A YAML that trains in seconds."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def service(stack_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A service on the shared stack, with a model of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S2S_HOME", str(stack_folder))
+        with serving(tmp_path_factory.mktemp("service")) as running:
+            yield running
+
+
+@pytest.fixture
+def sparse(tmp_path: Path) -> Path:
+    """An h5ad of sparse spots that the service's model fills in."""
+    path = tmp_path / "sparse.h5ad"
+    sparse_section(path)
     return path

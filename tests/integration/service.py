@@ -11,6 +11,7 @@ from pathlib import Path
 import anndata
 import httpx
 import numpy as np
+import psutil
 
 from s2s.contracts.run import RunConfig
 from s2s.contracts.settings import Settings, load_settings
@@ -103,3 +104,15 @@ def serving(folder: Path) -> Iterator[Running]:
         yield Running(url=f"http://127.0.0.1:{port}", token=token, settings=settings)
     finally:
         s2s("serve", "--stop")
+
+
+def replica_of(service: Running) -> psutil.Process:
+    """The process that imputes."""
+    found = [each for each in psutil.process_iter(["name", "cmdline"]) if _is_replica(each, service)]
+    (replica,) = found
+    return replica
+
+
+def _is_replica(process: psutil.Process, service: Running) -> bool:
+    words = " ".join(process.info["cmdline"] or ()) + (process.info["name"] or "")
+    return "ServeReplica:s2s:imputers" in words and process.environ().get("S2S_HOME") == str(service.settings.home)

@@ -19,7 +19,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from integration.service import MODEL, SECTION, TISSUE, Running, s2s, serving, sparse_section, train, until
+from integration.service import MODEL, SECTION, TISSUE, Running, replica_of, s2s, train, until
 from s2s.client import Atlas
 from s2s.contracts.service import JobRequest
 from s2s.errors import ConfigError, InputError, MissingError
@@ -30,7 +30,7 @@ from s2s.storage.location import join
 from s2s.storage.objects import list_below, write_bytes
 from s2s.tracking.server import connect
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("service", "stack")]
 H5AD, NPZ, ARROW = "application/x-hdf5", "application/x-npz", "application/vnd.apache.arrow.stream"
 CLIENT = """
 import sys, anndata
@@ -40,26 +40,6 @@ with Atlas(url, token) as atlas:
     atlas.impute(anndata.read_h5ad(sparse), tissue="spleen", pitch_um=50, stride=2).write_h5ad(out)
 print([name for name in ("torch", "ray", "mlflow", "zarr.storage") if name in sys.modules and name != "zarr.storage"])
 """
-
-
-@pytest.fixture(scope="module")
-def service(stack_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("S2S_HOME", str(stack_folder))
-        with serving(tmp_path_factory.mktemp("service")) as running:
-            yield running
-
-
-@pytest.fixture(autouse=True)
-def at_home(service: Running, stack: Path) -> None:
-    """Every test sees the stack that the service stands on."""
-
-
-@pytest.fixture
-def sparse(tmp_path: Path) -> Path:
-    path = tmp_path / "sparse.h5ad"
-    sparse_section(path)
-    return path
 
 
 @pytest.fixture
@@ -232,19 +212,11 @@ class Load:
 def test_a_replica_killed_under_load_costs_nobody_an_answer(service: Running, sparse: Path) -> None:
     with Load(service, sparse.read_bytes()) as load:
         until(lambda: load.statuses[200] >= 5)
-        (replica,) = [each for each in psutil.process_iter(["name", "cmdline"]) if is_replica(each, service)]
-        replica.kill()
+        replica_of(service).kill()
         before = load.statuses[200]
         until(lambda: load.statuses[200] >= before + 10, 120)
     assert set(load.statuses) == {200}
     assert len(load.answers) == 1
-
-
-def is_replica(process: psutil.Process, service: Running) -> bool:
-    words = " ".join(process.info["cmdline"] or ()) + (process.info["name"] or "")
-    if "ServeReplica:s2s:imputers" not in words:
-        return False
-    return process.environ().get("S2S_HOME") == str(service.settings.home)
 
 
 def test_a_new_champion_answers_without_a_lost_request_and_a_broken_one_never(service: Running, atlas: Atlas, sparse: Path) -> None:

@@ -10,6 +10,7 @@ from s2s.contracts.settings import Settings
 from s2s.errors import ExistsError, MissingError
 from s2s.ingest.binned import BinnedSection
 from s2s.ingest.source_file import OnProgress, no_progress
+from s2s.storage.held_section import HeldSection
 from s2s.storage.sections import Masks, NewSection, commit_section, open_section
 
 BLOCK_VALUES = 16_000_000
@@ -38,9 +39,20 @@ def store_section(
     Writes:
         One section at `uri`.
     """
-    masks = Masks(tissue=binned.tissue, observed=binned.observed, valid=binned.valid)
-    new = NewSection(meta=binned.meta, genes=binned.genes, blocks=_reported(binned, on_progress), masks=masks)
-    return commit_section(uri, new, settings, replace=replace)
+    return commit_section(uri, _new(binned, on_progress), settings, replace=replace)
+
+
+def hold_section(binned: BinnedSection, name: str) -> HeldSection:
+    """Keep a section in memory, to be read as if it were stored.
+
+    Args:
+        binned: What a reader returned.
+        name: What messages call it.
+
+    Raises:
+        InputError: a value or a name that a section cannot hold.
+    """
+    return HeldSection(name, _new(binned, no_progress))
 
 
 def refuse_existing_section(uri: str, settings: Settings) -> None:
@@ -58,6 +70,11 @@ def refuse_existing_section(uri: str, settings: Settings) -> None:
         f"expected no section at {uri}, found {meta.id} of {meta.created_at} ({meta.source}); "
         "choose another --id, or replace it with --replace"
     )
+
+
+def _new(binned: BinnedSection, on_progress: OnProgress) -> NewSection:
+    masks = Masks(tissue=binned.tissue, observed=binned.observed, valid=binned.valid)
+    return NewSection(meta=binned.meta, genes=binned.genes, blocks=_reported(binned, on_progress), masks=masks)
 
 
 def _reported(binned: BinnedSection, on_progress: OnProgress) -> Iterator[Num[np.ndarray, "gene y x"]]:

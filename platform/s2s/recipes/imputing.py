@@ -19,8 +19,8 @@ from s2s.lattice.measured import Measured
 from s2s.recipes.release import open_imputer
 from s2s.recipes.run import Progress, silent
 from s2s.recipes.sources import open_source
-from s2s.storage.sections import Section
 from s2s.streaming.sections import measure
+from s2s.streaming.survey import Readable
 from s2s.tracking.releases import load_release
 
 
@@ -77,7 +77,7 @@ class Ready:
     request: ImputationRequest
     release: Release
     imputer: Imputer
-    section: Section
+    section: Readable
 
 
 def impute_measured(ready: Ready, measured: Measured, on_progress: Progress = silent) -> ImputedSection:
@@ -109,7 +109,7 @@ def impute_measured(ready: Ready, measured: Measured, on_progress: Progress = si
     )
 
 
-def check_values(release: Release, section: Section, model: str) -> None:
+def check_values(release: Release, section: Readable, model: str) -> None:
     """Refuse a section whose values are not of the kind that a release was trained on.
 
     Args:
@@ -128,7 +128,7 @@ def check_values(release: Release, section: Section, model: str) -> None:
 
 
 def provenance_of(
-    request: ImputationRequest, release: Release, section: Section, sampled: tuple[int, tuple[int, int]]
+    request: ImputationRequest, release: Release, section: Readable, sampled: tuple[int, tuple[int, int]]
 ) -> Mapping[str, JsonValue]:
     """Say where imputed values come from.
 

@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi import FastAPI, Header, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from pydantic import Field, ValidationError
@@ -54,6 +55,8 @@ JOB_EXAMPLE = {"tissue": "breast", "section": "s3://atlas/sections/breast-1", "o
 BODY = {"required": True, "content": {**SECTION, "application/json": {"schema": JobRequest.model_json_schema(), "example": JOB_EXAMPLE}}}
 JobId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 IdempotencyKey = Annotated[str | None, Header(max_length=200, description="the same key names the same job, however often it is sent")]
+LOCKED = [Security(HTTPBearer(auto_error=False, description="s2s_..., from `s2s tokens create`"))]
+"""Says in the OpenAPI document that a token is wanted; `Service.enter` asks for it."""
 DESCRIPTION = """Imputes sparse spatial transcriptomics with the registered model of a tissue: send a sparse section, get it back filled in,
 with uncertainty and provenance. **Imputed values are not measurements**; every answer says which is which.
 
@@ -81,13 +84,13 @@ def build_app(service: Service) -> FastAPI:
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/models", responses=PROBLEMS, summary="Which tissues there are")
+    @app.get("/v1/models", dependencies=LOCKED, responses=PROBLEMS, summary="Which tissues there are")
     async def list_models(request: Request) -> ModelList:
         record = await service.enter(request, "models")
         entries = (await service.describe()).entries
         return ModelList(models=tuple(entry for entry in entries if opens(record, entry.name, entry.tissue)))
 
-    @app.get("/v1/models/{tissue}", responses=PROBLEMS, summary="One model: card, accuracy, calibration, versions")
+    @app.get("/v1/models/{tissue}", dependencies=LOCKED, responses=PROBLEMS, summary="One model: card, accuracy, calibration, versions")
     async def show_model(request: Request, tissue: str, version: Annotated[int | None, Query(ge=1, le=10**9)] = None) -> ModelDetails:
         record = await service.enter(request, "models")
         entry = await service.look_up(request, record, tissue)
@@ -104,6 +107,7 @@ def _add_imputation(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/v1/impute",
+        dependencies=LOCKED,
         responses={**accepted, **PROBLEMS},
         response_class=Response,
         openapi_extra={"requestBody": BODY},
@@ -165,11 +169,11 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
             await asyncio.to_thread(cancel_job, job, service.settings)
         return await asyncio.to_thread(job_status, job, service.config.jobs, service.settings)
 
-    @app.get("/v1/jobs/{job_id}", responses=PROBLEMS, summary="How far a job is, and where its result lies")
+    @app.get("/v1/jobs/{job_id}", dependencies=LOCKED, responses=PROBLEMS, summary="How far a job is, and where its result lies")
     async def show_job(request: Request, job_id: JobId) -> JobStatus:
         return await own_job(request, job_id)
 
-    @app.delete("/v1/jobs/{job_id}", responses=PROBLEMS, summary="Cancel a job; one that is done stays done")
+    @app.delete("/v1/jobs/{job_id}", dependencies=LOCKED, responses=PROBLEMS, summary="Cancel a job; one that is done stays done")
     async def delete_job(request: Request, job_id: JobId) -> JobStatus:
         return await own_job(request, job_id)
 

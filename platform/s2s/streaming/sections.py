@@ -17,7 +17,7 @@ from s2s.lattice.geometry import SYMMETRIES, turn
 from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
 from s2s.storage.sections import Section, Window
 from s2s.streaming.excerpt import choose_genes, choose_tiles, is_large, on_one_sheet
-from s2s.streaming.survey import Survey, as_measured, known_values, read_values, survey_section
+from s2s.streaming.survey import Readable, Survey, as_measured, known_values, read_values, survey_section
 from s2s.streaming.windows import Windows, window_places
 
 
@@ -111,7 +111,7 @@ class DenseWindows:
         return Crops(values=np.stack(values), known=np.stack(known), tissue=np.stack(tissue))
 
 
-def measure(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> Measured:
+def measure(section: Readable, sampling: SamplingConfig, genes: GeneConfig) -> Measured:
     """Read what a method may see of a section.
 
     A section measured everywhere is sampled as `sampling` says; one that is sparse already keeps its own positions.

@@ -5,20 +5,47 @@ One pass over all genes; afterwards any genes in any window are read alone, norm
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Num
 
 from s2s.contracts.run import GeneConfig, SamplingConfig
+from s2s.contracts.section import SectionMeta
 from s2s.errors import InputError, MissingError
 from s2s.lattice.geometry import LatticeShape
 from s2s.lattice.measured import Measured
 from s2s.lattice.normalise import log1p_normalise, median_total
 from s2s.lattice.sampling import sampled_positions
-from s2s.storage.sections import Section, Window
+from s2s.storage.sections import Masks, Window
 
 BLOCK_VALUES = 32_000_000
 """Values read at once while totals are summed: 128 MB of float32."""
+
+
+class Readable(Protocol):
+    """A section, on a store or in memory."""
+
+    uri: str
+    meta: SectionMeta
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """Names."""
+        ...
+
+    @property
+    def chunks(self) -> tuple[int, int, int]:
+        """What is best read at once."""
+        ...
+
+    def read(self, genes: slice | Sequence[int] | None = None, window: Window | None = None) -> Num[np.ndarray, "gene y x"]:
+        """Values of some genes in a window."""
+        ...
+
+    def masks(self, window: Window | None = None) -> Masks:
+        """Masks in a window."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +63,7 @@ class Survey:
         phase: Their offset; see `lattice.measured.Measured`.
     """
 
-    section: Section
+    section: Readable
     tissue: Bool[np.ndarray, "y x"]
     observed: Bool[np.ndarray, "y x"]
     totals: Float64[np.ndarray, "y x"] | None
@@ -56,7 +83,7 @@ class Survey:
         return self.section.meta.lattice.shape
 
 
-def survey_section(section: Section, sampling: SamplingConfig, genes: GeneConfig) -> Survey:
+def survey_section(section: Readable, sampling: SamplingConfig, genes: GeneConfig) -> Survey:
     """Look a section over.
 
     Args:
@@ -152,7 +179,7 @@ def spans(window: Window | None) -> tuple[slice, slice]:
     return slice(window.y, window.y + window.height), slice(window.x, window.x + window.width)
 
 
-def survey_blocks(section: Section) -> Iterator[slice]:
+def survey_blocks(section: Readable) -> Iterator[slice]:
     """Genes that a survey reads at once: whole chunks, so that none is fetched twice."""
     num_genes, height, width = section.meta.num_genes, *section.meta.shape
     depth = section.chunks[0]
@@ -161,7 +188,7 @@ def survey_blocks(section: Section) -> Iterator[slice]:
         yield slice(start, min(start + block, num_genes))
 
 
-def _sum_up(section: Section, observed: Bool[np.ndarray, "y x"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sum_up(section: Readable, observed: Bool[np.ndarray, "y x"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Totals per bin over all genes; detection rate and mean count of every gene in observed bins."""
     totals = np.zeros(observed.shape, np.float64)
     detected, mean = np.empty(len(section.genes)), np.empty(len(section.genes))
@@ -174,7 +201,7 @@ def _sum_up(section: Section, observed: Bool[np.ndarray, "y x"]) -> tuple[np.nda
     return totals, detected, mean
 
 
-def _choose_genes(section: Section, config: GeneConfig, detected: np.ndarray, mean: np.ndarray) -> list[int]:
+def _choose_genes(section: Readable, config: GeneConfig, detected: np.ndarray, mean: np.ndarray) -> list[int]:
     index = {name: place for place, name in enumerate(section.genes)}
     if config.names is not None:
         missing = [name for name in config.names if name not in index]

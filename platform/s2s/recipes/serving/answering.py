@@ -1,7 +1,7 @@
 """One request, from bytes to bytes: read the section, impute it with a model that is loaded, say how far it may be believed.
 
-Decision: the section is stored, in a folder that lives as long as the request, and then read like any other. That costs some 30 ms, and
-is why the answer is what `s2s ingest section` and `s2s impute` give, bit for bit.
+Decision: the section is kept in memory, checked and hashed as if it were stored, and read like any other: that is why the answer is what
+`s2s ingest section` and `s2s impute` give, bit for bit.
 """
 
 import tempfile
@@ -14,19 +14,17 @@ import numpy as np
 from s2s.contracts.run import GeneConfig, ImputationConfig, SamplingConfig, SectionSource
 from s2s.contracts.section import Lattice
 from s2s.contracts.service import Domain, Format, ImputeParameters, Limits
-from s2s.contracts.settings import Settings
-from s2s.errors import InputError, MissingError
+from s2s.errors import InputError
 from s2s.exchange.anndata_out import ImputedSection, write_imputed
 from s2s.exchange.arrow import write_arrow
 from s2s.exchange.npz import write_npz
 from s2s.imputation.slide import impute_section
 from s2s.ingest.received import check_size, read_received
-from s2s.ingest.store import store_section
+from s2s.ingest.store import hold_section
 from s2s.lattice.measured import Measured
 from s2s.recipes.imputing import ImputationRequest, Ready, check_values, impute_measured, provenance_of
 from s2s.recipes.serving.champions import Served
 from s2s.recipes.serving.domain import domain_of
-from s2s.storage.sections import open_section
 from s2s.streaming.sections import measure
 
 SECTION_ID = "request"
@@ -97,24 +95,18 @@ def open_request(asked: Asked, served: Served) -> Opened:
         MissingError: a gene that was asked for is not in the section.
     """
     with tempfile.TemporaryDirectory(prefix="s2s-request-") as folder:
-        settings = Settings(home=Path(folder), is_local=True)
         source = source_of(asked.form, asked.parameters, served)
-        uri = str(Path(folder, SECTION_ID))
-        store_section(read_received(asked.body, asked.form, source, asked.limits, Path(folder)), uri, settings)
-        section = open_section(uri, settings)
-        check_values(served.release, section, served.uri)
-        names = asked.parameters.genes
-        request = ImputationRequest(
-            model=served.uri,
-            section=SECTION_ID,
-            sampling=SamplingConfig(phase=(asked.parameters.phase_y, asked.parameters.phase_x)),
-            genes=GeneConfig(names=tuple(name.strip() for name in names.split(",")) if names else None),
-        )
-        try:
-            measured = measure(section, request.sampling, request.genes)
-        except (InputError, MissingError) as error:
-            raise type(error)(str(error).replace(uri, "the request")) from None
-        check_size(measured.tissue.shape, len(measured.genes), asked.limits)
+        section = hold_section(read_received(asked.body, asked.form, source, asked.limits, Path(folder)), "the request")
+    check_values(served.release, section, served.uri)
+    names = asked.parameters.genes
+    request = ImputationRequest(
+        model=served.uri,
+        section=SECTION_ID,
+        sampling=SamplingConfig(phase=(asked.parameters.phase_y, asked.parameters.phase_x)),
+        genes=GeneConfig(names=tuple(name.strip() for name in names.split(",")) if names else None),
+    )
+    measured = measure(section, request.sampling, request.genes)
+    check_size(measured.tissue.shape, len(measured.genes), asked.limits)
     ready = Ready(request=request, release=served.release, imputer=served.imputer, section=section)
     return Opened(asked=asked, ready=ready, measured=measured)
 
@@ -137,7 +129,7 @@ def finish(opened: Opened, is_given_up: Callable[[], bool] = lambda: False) -> A
     asked, ready, measured = opened.asked, opened.ready, opened.measured
     imputed = impute_measured(ready, measured, on_progress) if asked.parameters.uncertainty else _mean_alone(ready, measured)
     domain = domain_of(ready.release, measured, asked.parameters.technology)
-    told = {**imputed.provenance, "section_uri": "sent with the request", "domain": domain.model_dump(mode="json")}
+    told = {**imputed.provenance, "domain": domain.model_dump(mode="json")}
     return Answer(
         body=_written(replace(imputed, provenance=told), asked.wanted),
         form=asked.wanted,
