@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -150,7 +151,7 @@ def test_who_may_what(service: Running, sparse: Path) -> None:
     brain, brain_record = create_token("brain", service.settings, tissues=("brain",), actions=("impute", "models"), days=1)
     expired, _ = create_token("expired", service.settings, tissues=None, actions=("models",), days=0)
     assert status(service.token) == 200
-    assert [status(token) for token in ("", "x", f"s2s_{'0' * 12}_{'0' * 64}", expired)] == [401] * 4
+    assert [status(token) for token in ("-", "x", f"s2s_{'0' * 12}_{'0' * 64}", expired)] == [401] * 4
     assert status(brain, "POST", f"/v1/impute?tissue={TISSUE}") == 403
     assert status(brain, path=f"/v1/models/{TISSUE}") == 403
     assert status(brain, path=f"/v1/jobs/{'0' * 16}") == 403
@@ -226,10 +227,7 @@ def test_a_new_champion_answers_without_a_lost_request_and_a_broken_one_never(se
         until(lambda: load.models[f"models:/{MODEL}/2"] >= 3, 30)
         assert set(load.statuses) == {200}
         train(3)
-        server = connect(service.settings)
-        source = str(server.client.get_model_version_download_uri(MODEL, "3"))
-        damaged = next(name for name in _below(service, source) if name.endswith("weights.safetensors"))
-        write_bytes(damaged, b"no weights", service.settings)
+        write_bytes(weights_of(service, 3), b"no weights", service.settings)
         s2s("models", "promote", MODEL, 3)
         until(lambda: entry_of(atlas).problem is not None, 30)
     assert set(load.statuses) == {200}
@@ -245,12 +243,13 @@ def entry_of(atlas: Atlas):
     return next(entry for entry in atlas.models().models if entry.name == MODEL)
 
 
-def _below(service: Running, source: str) -> list[str]:
-    """URIs on S3 of the artifacts of a model, which MLflow names by a path of its own."""
-    tail = source.partition("/artifacts/")[0].rpartition("mlflow-artifacts:/")[2] if "mlflow-artifacts:" in source else source
+def weights_of(service: Running, version: int) -> str:
+    """URI on S3 of the weights of a version."""
+    source = str(connect(service.settings).client.get_model_version_download_uri(MODEL, str(version)))
+    (logged,) = re.findall(r"m-[0-9a-f]{32}", source)
     root = join(service.settings.root, "mlflow")
-    key = tail.strip("/").rpartition("/")[2]
-    return [join(root, name) for name in list_below(root, service.settings) if key in name]
+    (found,) = [name for name in list_below(root, service.settings) if logged in name and name.endswith("weights.safetensors")]
+    return join(root, found)
 
 
 @contextmanager
@@ -311,7 +310,8 @@ def test_wrong_words_are_refused_in_one_sentence(service: Running, atlas: Atlas,
 def test_the_same_release_answers_through_mlflow_models_serve(service: Running, stack: Path) -> None:
     port = choose_ports(("http",), last={})["http"]
     given = read_env_file(stack / "stack.env")
-    environment = {**os.environ, **given, "MLFLOW_TRACKING_URI": str(service.settings.mlflow_uri)}
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts uvicorn by name
+    environment = {**os.environ, **given, "MLFLOW_TRACKING_URI": str(service.settings.mlflow_uri), "PATH": tools}
     command = ("-m", "mlflow", "models", "serve", "-m", f"models:/{MODEL}/1", "--env-manager", "local", "--port", str(port))
     planes = np.full((1, 2, 16, 24), np.nan, np.float32)
     planes[:, 0, ::2, ::2] = 1.5

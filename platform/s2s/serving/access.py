@@ -1,6 +1,5 @@
 """Who may do what, how often, and what is written down about it."""
 
-import asyncio
 import json
 import logging
 import time
@@ -12,9 +11,10 @@ from pathlib import Path
 from fastapi import Request
 
 from s2s.contracts.service import Action, TokenRecord
-from s2s.errors import S2SError
+from s2s.errors import StorageError
 from s2s.recipes.serving.tokens import Doorkeeper
-from s2s.serving.problems import BUSY, FORBIDDEN, UNAUTHORIZED, problem, refusal_of
+from s2s.serving.problems import BUSY, FORBIDDEN, UNAUTHORIZED, problem
+from s2s.serving.threads import Threads
 
 AUDIT_BYTES, AUDIT_FILES = 50_000_000, 10
 PREFIX = "s2s-"
@@ -43,6 +43,7 @@ class Gate:
 
     doorkeeper: Doorkeeper
     rate: Rate
+    threads: Threads
 
     async def enter(self, request: Request, action: Action) -> TokenRecord:
         """Say whose a request is.
@@ -53,10 +54,7 @@ class Gate:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not 0 < len(token) <= LONGEST_TOKEN:
             raise problem(UNAUTHORIZED, "expected the header Authorization: Bearer s2s_..., got none; `s2s tokens create` makes one")
-        try:
-            record = await asyncio.to_thread(self.doorkeeper.holder, token.strip())
-        except S2SError as error:
-            raise refusal_of(error) from None
+        record = await self._holder(token.strip())
         if record is None:
             raise problem(UNAUTHORIZED, "expected a token that is good, this one is unknown, expired or revoked")
         request.state.token_id = record.id
@@ -65,6 +63,13 @@ class Gate:
         if not self.rate.take(record.id):
             raise problem(BUSY, "expected fewer requests per minute from this token; wait a little")
         return record
+
+    async def _holder(self, token: str) -> TokenRecord | None:
+        try:
+            return await self.threads.run(self.doorkeeper.holder, token)
+        except StorageError:
+            self.doorkeeper.find_silent()
+        return await self.threads.run(self.doorkeeper.holder, token)  # now without asking the store, where it was seen lately
 
 
 def require_tissue(record: TokenRecord, name: str, tissue: str) -> None:

@@ -1,6 +1,5 @@
 """The door: what is asked over HTTP, who may ask it, and what comes back. It imputes nothing itself."""
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,7 +95,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
         entry = await service.look_up(request, record, tissue)
         release = await service.contract(entry.name, version)
         shown = entry if version is None else entry.model_copy(update={"version": version})
-        return await asyncio.to_thread(describe_model, shown, release, service.settings)
+        return await service.threads.run(describe_model, shown, release, service.settings)
 
 
 def _add_imputation(app: FastAPI, service: Service) -> None:
@@ -150,24 +149,24 @@ async def _take_job(service: Service, request: Request, record: TokenRecord, ide
     if version is None:
         raise problem(UNAVAILABLE, f"expected a champion of {entry.name}, there is none: {entry.problem}")
     jobs = service.config.jobs
-    open_jobs = await asyncio.to_thread(count_open, record.id, service.over, jobs, service.settings)
+    open_jobs = await service.threads.run(count_open, record.id, service.over, jobs, service.settings)
     if open_jobs >= service.config.limits.jobs_per_token:
         raise problem(BUSY, f"expected at most {service.config.limits.jobs_per_token} unfinished jobs of one token; wait, or cancel one")
     order = JobOrder(request=asked, model=f"models:/{entry.name}/{version}", token_id=record.id, idempotency_key=idempotency_key)
-    job = await asyncio.to_thread(create_job, order, service.config, service.settings)
-    status = await asyncio.to_thread(job_status, job, jobs, service.settings)
+    job = await service.threads.run(create_job, order, service.config, service.settings)
+    status = await service.threads.run(job_status, job, jobs, service.settings)
     return JSONResponse(status.model_dump(mode="json"), 202, headers={"Location": f"/v1/jobs/{job.id}"})
 
 
 def _add_jobs(app: FastAPI, service: Service) -> None:
     async def own_job(request: Request, job_id: str) -> JobStatus:
         record = await service.enter(request, "jobs")
-        job = await asyncio.to_thread(read_job, job_id, service.settings)
+        job = await service.threads.run(read_job, job_id, service.settings)
         if job.token_id != record.id:  # whose it is, is nobody's business
             raise problem(MISSING, f"expected the id of a job, there is none {job_id}")
         if request.method == "DELETE":
-            await asyncio.to_thread(cancel_job, job, service.settings)
-        return await asyncio.to_thread(job_status, job, service.config.jobs, service.settings)
+            await service.threads.run(cancel_job, job, service.settings)
+        return await service.threads.run(job_status, job, service.config.jobs, service.settings)
 
     @app.get("/v1/jobs/{job_id}", dependencies=LOCKED, responses=PROBLEMS, summary="How far a job is, and where its result lies")
     async def show_job(request: Request, job_id: JobId) -> JobStatus:

@@ -25,9 +25,12 @@ from s2s.serving.access import Audit, Gate, Rate, require_tissue
 from s2s.serving.imputer import Described
 from s2s.serving.metrics import Figures
 from s2s.serving.problems import refusal_of
+from s2s.serving.threads import Threads
 
 TRIES = 3
 PAUSE_S = 0.5
+TOKEN_THREADS, TOKEN_PATIENCE_S = 16, 3.0
+STORE_THREADS, STORE_PATIENCE_S = 16, 20.0
 LOST = (S2SError, RayError, RayServeException, BackPressureError, TimeoutError)
 
 
@@ -42,6 +45,7 @@ class Service:
         gate: Lets requests in.
         audit: Writes them down.
         figures: Counts them.
+        threads: For calls of the store and the registry.
         over: Jobs that are known to be over.
     """
 
@@ -51,6 +55,7 @@ class Service:
     gate: Gate
     audit: Audit
     figures: Figures
+    threads: Threads
     over: set[str] = field(default_factory=set)
 
     async def enter(self, request: Request, action: Action) -> TokenRecord:
@@ -112,7 +117,12 @@ def make_service(config: ServiceConfig, settings: Settings, imputers: Deployment
         config=config,
         settings=settings,
         imputers=imputers,
-        gate=Gate(doorkeeper=Doorkeeper(settings), rate=Rate(config.limits.requests_per_minute)),
+        gate=Gate(
+            doorkeeper=Doorkeeper(settings),
+            rate=Rate(config.limits.requests_per_minute),
+            threads=Threads("tokens", TOKEN_THREADS, TOKEN_PATIENCE_S),
+        ),
         audit=Audit(settings.home / "service" / "audit.jsonl"),
         figures=Figures(),
+        threads=Threads("store", STORE_THREADS, STORE_PATIENCE_S),
     )

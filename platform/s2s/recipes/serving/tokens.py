@@ -116,6 +116,11 @@ class Doorkeeper:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._settings, self._clock = settings, clock
         self._known: dict[str, _Known] = {}
+        self._silent_until = 0.0
+
+    def find_silent(self) -> None:
+        """Learn that the store takes too long: for a while it is not asked about tokens that were seen lately."""
+        self._silent_until = self._clock() + FRESH_S
 
     def holder(self, token: str) -> TokenRecord | None:
         """The record of a token that is good now; None for any other.
@@ -134,13 +139,14 @@ class Doorkeeper:
 
     def _record(self, token_id: str) -> TokenRecord | None:
         now, known = self._clock(), self._known.get(token_id)
-        if known is not None and now - known.asked_at < FRESH_S:
+        if known is not None and now - known.asked_at < (STALE_S if now < self._silent_until else FRESH_S):
             return known.record
         try:
             record: TokenRecord | None = _read(token_id, self._settings)
         except (MissingError, InputError):
             record = None
         except StorageError:
+            self.find_silent()
             if known is not None and now - known.asked_at < STALE_S:
                 return known.record
             raise

@@ -101,3 +101,14 @@ def test_a_token_that_cannot_be_is_refused(settings: Settings, changes: dict[str
     with pytest.raises(ConfigError, match=words):
         create_token(**{"name": "lab", "settings": settings, "tissues": None, "actions": ("impute",), "days": None, **changes})
     assert list_tokens(settings) == []
+
+
+def test_a_store_that_takes_too_long_is_not_asked_about_tokens_seen_lately(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    token, _ = make(settings)
+    time = [1000.0]
+    keeper = Doorkeeper(settings, lambda: time[0])
+    keeper.holder(token)
+    time[0] += 20
+    keeper.find_silent()
+    monkeypatch.setattr(tokens, "read_bytes", lambda *_, **__: pytest.fail("it was asked"))
+    assert keeper.holder(token) is not None
