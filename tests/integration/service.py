@@ -21,6 +21,7 @@ from s2s.recipes.serving.tokens import create_token
 from s2s.recipes.single_shot import single_shot
 from s2s.recipes.sources import open_source
 from s2s.stack.ports import choose_ports
+from s2s.tracking.releases import resolve_alias
 
 TISSUE, MODEL, SECTION = "spleen", "s2s-synthetic-spleen", "synthetic-spleen"
 SERVE = """\
@@ -93,8 +94,9 @@ def serving(folder: Path) -> Iterator[Running]:
     """Train two versions, the first of them champion, and serve."""
     for seed in (1, 2):
         train(seed)
-    s2s("models", "promote", MODEL, 1)
     settings = load_settings(is_local=False)
+    if resolve_alias(f"models:/{MODEL}@champion", settings) != f"models:/{MODEL}/1":
+        s2s("models", "promote", MODEL, 1)
     port = choose_ports(("http",), last={})["http"]
     config = folder / "serve.yaml"
     config.write_text(SERVE.format(port=port))
