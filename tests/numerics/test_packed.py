@@ -132,7 +132,7 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("stop_at", [pytest.param(3, id="first-pack"), pytest.param(STEPS + 3, id="second-pack")])
 def test_a_killed_training_of_packs_goes_on_bit_for_bit(make_run: MakeRun, expression: np.ndarray, stop_at: int) -> None:
-    often = form("smooth", checkpoint_every_s=1e-9, patience=2, pass_bins=5200)  # four members and one
+    often = form("smooth", checkpoint_every_s=1e-9, patience=2, pass_bins=5200)  # packs of two and three
 
     def kill(stage: str, done: int, total: int, note: str = "") -> None:
         if stage == "train" and done == stop_at:
@@ -169,7 +169,7 @@ def test_a_member_that_stopped_to_improve_keeps_its_best_while_others_go_on(make
 
 
 def test_the_curves_are_means_over_genes(make_run: MakeRun, expression: np.ndarray) -> None:
-    packed = fit_on(make_run(expression, "curves", form("paper", pass_bins=5200)))  # four members and one
+    packed = fit_on(make_run(expression, "curves", form("paper", pass_bins=5200)))  # packs of two and three
     alone = [fit_on(make_run(expression, f"curve-{gene}", form("paper", "shared")), (gene,)) for gene in GENES]
     for name in ("losses", "errors"):
         mean = np.mean([[value for _, value in getattr(fitted, name)] for fitted in alone], axis=0)

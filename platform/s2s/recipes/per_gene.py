@@ -8,6 +8,7 @@ run repeats no pack that was finished; the price is one checkpoint per pack more
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from s2s.training.packed import Member, new_pack, pack_size, packed_batches
 from s2s.training.single import Crew
 from s2s.training.timing import Tracer
 from s2s.training.world import ALONE
+
+Curve = Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +103,9 @@ def learn_each(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tra
     assert crew.world.size == 1, "networks of genes are trained in one process"
     training, device, photographs = run.config.training, take_device(run), load_photographs(run)
     size = 1 if crew.recompute else pack_size(training, device, has_photographs=photographs is not None)
-    packs = [range(start, min(start + size, len(measured.genes))) for start in range(0, len(measured.genes), size)]
+    packs = _packs(len(measured.genes), size)
     watch = Watch(device=device, curves=Curves(tracker, ALONE, training.batch), tracer=Tracer(device) if run.config.profile else None)
-    found, networks, steps = list[_Pack](), list[GeneNetwork](), 0
+    networks, known, curves, steps = list[GeneNetwork](), list[Hidden](), list[Curves](), 0
     for number, places in enumerate(packs):
         before = number * training.max_steps
         part = _part(run, places, before, len(packs) * training.max_steps)
@@ -112,15 +115,23 @@ def learn_each(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tra
             lessons_of(part, gene, _one_truth(truth, place), photographs if place == places.start else None)
             for place, gene in zip(places, genes, strict=True)
         ]
-        own = replace(watch, curves=Curves(tracker, ALONE, training.batch * len(places), before), tracer=None if number else watch.tracer)
-        found.append(_Pack(run=part, genes=genes, lessons=tuple(lessons), watch=own))
-        learnt, done = _learn_alone(found[-1], crew) if len(places) == 1 else _learn_side_by_side(found[-1])
+        curves.append(Curves(tracker, ALONE, training.batch * len(places), before))
+        own = replace(watch, curves=curves[-1], tracer=None if number else watch.tracer)
+        pack = _Pack(run=part, genes=genes, lessons=tuple(lessons), watch=own)
+        learnt, done = _learn_alone(pack, crew) if len(places) == 1 else _learn_side_by_side(pack)
         networks, steps = [*networks, *learnt], max(steps, done)
-    for name in ("losses", "errors"):
-        setattr(watch.curves, name, _mean_curve([(getattr(pack.watch.curves, name), len(pack.genes)) for pack in found]))
-    return LearntEach(
-        networks=tuple(networks), known=_joined([each.known for pack in found for each in pack.lessons]), steps=steps, watch=watch
-    )
+        known.append(_joined([lesson.known for lesson in lessons]))
+    sizes = [len(places) for places in packs]
+    watch.curves.losses = _mean_curve([each.losses for each in curves], sizes)
+    watch.curves.errors = _mean_curve([each.errors for each in curves], sizes)
+    return LearntEach(networks=tuple(networks), known=_joined(known), steps=steps, watch=watch)
+
+
+def _packs(num_genes: int, most: int) -> list[range]:
+    """Cut genes into as few packs as hold them, of sizes that differ by one at most."""
+    number = -(-num_genes // most)
+    ends = [num_genes * place // number for place in range(number + 1)]
+    return [range(start, stop) for start, stop in pairwise(ends)]
 
 
 def _learn_side_by_side(pack: _Pack) -> tuple[list[GeneNetwork], int]:
@@ -133,7 +144,7 @@ def _learn_side_by_side(pack: _Pack) -> tuple[list[GeneNetwork], int]:
         validate=state.validate if lessons[0].validate else None,
     )
     study(run, state, taught, pack.watch)
-    each = enumerate(zip(members, state.each(state.network.state_dict()), strict=True))
+    each = enumerate(zip(members, state.each(), strict=True))
     return [
         pack.network(place, copy.deepcopy(network), member.best_step or state.step, member.best_error if member.best_step else None)
         for place, (member, network) in each
@@ -165,7 +176,7 @@ def _one_truth(truth: HeldOut | None, place: int) -> HeldOut | None:
 
 
 def _joined(known: Sequence[Hidden]) -> Hidden:
-    """Lay the fills of genes on each other; the same samples are hidden from all."""
+    """Lay the fills of some genes and of others on each other; the same samples are hidden from all."""
     fills = zip(*(tuple(fold.fill for fold in each.folds) for each in known), strict=True)
     folds = zip((fold.hidden for fold in known[0].folds), fills, strict=True)
     return Hidden(
@@ -179,11 +190,11 @@ def _laid(fills: Sequence[Field | None]) -> Field | None:
     return np.concatenate(present) if present else None
 
 
-def _mean_curve(curves: Sequence[tuple[Sequence[tuple[int, float]], int]]) -> list[tuple[int, float]]:
-    """Mean over genes, of curves that are means over some of them, at every step that any of them has."""
+def _mean_curve(curves: Sequence[Curve], sizes: Sequence[int]) -> list[tuple[int, float]]:
+    """Mean over genes, of curves that are means over so many of them, at every step that any of them has."""
     sums: dict[int, tuple[float, int]] = {}
-    for curve, num_genes in curves:
+    for curve, size in zip(curves, sizes, strict=True):
         for step, value in curve:
             total, number = sums.get(step, (0.0, 0))
-            sums[step] = (total + num_genes * value, number + num_genes)
+            sums[step] = (total + size * value, number + size)
     return [(step, total / number) for step, (total, number) in sorted(sums.items())]

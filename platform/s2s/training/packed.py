@@ -104,13 +104,17 @@ class PackedState(TrainState):
             network: This state's.
         """
         assert network is self.network, "a pack validates its own members"
-        pairs = zip(self.members, self.each(self.network.state_dict()), strict=True)
+        pairs = zip(self.members, self.each(), strict=True)
         self._errors = [member.validate(one) if member.validate and self._learns(member) else math.nan for member, one in pairs]
         known = [error for error in self._errors if not math.isnan(error)]
         return sum(known) / len(known) if known else math.nan
 
     def keep_best(self, error: float) -> None:
-        """Remember the weights of the members whose error of the last validation is the smallest so far."""
+        """Remember the weights of the members whose own error of the last validation is the smallest so far.
+
+        Args:
+            error: From `validate`, which knows what it is the mean of.
+        """
         if not self.best_weights:
             self.best_weights = self.weights()
         weights = self.network.state_dict()
@@ -132,8 +136,9 @@ class PackedState(TrainState):
                 if member.best_step:
                     weight[place].copy_(self.best_weights[name][place])
 
-    def each(self, stacked: Mapping[str, Tensor]) -> Iterator[CDCIN]:
+    def each(self) -> Iterator[CDCIN]:
         """Put the weights of one member after the other into `single`, and give it."""
+        stacked = self.network.state_dict()
         for place in range(len(self.members)):
             self.single.load_state_dict({name: tensor[place] for name, tensor in stacked.items()})
             yield self.single
