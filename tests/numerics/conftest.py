@@ -19,6 +19,7 @@ from s2s.storage.sections import Masks, NewSection, commit_section, open_section
 
 SHAPE = (36, 40)
 GENES = ("A", "B", "C")
+NAMES = (*GENES, "D", "E")
 TINY = {
     "kind": "run",
     "version": 1,
@@ -62,7 +63,8 @@ def make_run(s2s_home: Path) -> Callable[..., Run]:
             id="tiny", tissue="test", organism="test", technology="synthetic", pitch_um=25, shape=SHAPE, num_genes=len(values),
             lattice=Lattice(), values="log1p", is_synthetic=True, source="test", input_sha256="0" * 64, code_version="0",
         )  # fmt: skip
-        new = NewSection(meta=meta, genes=GENES, blocks=[values], masks=Masks(tissue=everywhere, observed=everywhere, valid=everywhere))
+        masks = Masks(tissue=everywhere, observed=everywhere, valid=everywhere)
+        new = NewSection(meta=meta, genes=NAMES[: len(values)], blocks=[values], masks=masks)
         commit_section(uri, new, settings, replace=True)
         config = validate(RunConfig, {**TINY, **(changes or {})}, where="test")
         return Run(config=config, settings=settings, section=open_section(uri, settings), photographs=None, on_progress=silent)

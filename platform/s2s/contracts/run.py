@@ -116,9 +116,14 @@ class LossWeights(Part):
 class TrainingConfig(Part):
     """The optimisation: how long, on what windows, and when to stop."""
 
-    max_steps: int = Field(2000, ge=1, description="optimiser steps at most")
+    scheme: Literal["shared", "per_gene"] = Field(
+        "shared",
+        description="shared: one network, genes are samples of its batches; per_gene: a network for each gene, as in the paper, "
+        "of which none becomes the tissue's model",
+    )
+    max_steps: int = Field(2000, ge=1, description="optimiser steps at most, of each network")
     max_minutes: float | None = Field(None, gt=0, description="stop after this long, whatever the step")
-    batch: int = Field(16, ge=1, le=65536, description="windows per step; a window is one gene at one place")
+    batch: int = Field(16, ge=1, le=65536, description="windows per step of a network; a window is one gene at one place")
     window: int = Field(
         64, ge=8, le=1024, multiple_of=4, description="side of a dense training window in bins; its sampled lattice has half of it"
     )
@@ -148,7 +153,8 @@ class TrainingConfig(Part):
     pass_bins: int | None = Field(
         None,
         ge=64,
-        description="bins that go through the network at once, on which memory depends; null: as many as keep the processor busy",
+        description="bins that go through the network at once, on which memory depends; null: as many as keep the processor busy; "
+        "of scheme per_gene as many networks as have a step within it train at once",
     )
     keep_checkpoints: int = Field(2, ge=1, le=100, description="newest checkpoints that are kept while training")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -241,6 +247,27 @@ class RunConfig(Document):
         return self
 
     @model_validator(mode="after")
+    def _networks_of_genes_are_no_model_of_a_tissue(self) -> "RunConfig":
+        if self.training.scheme == "shared":
+            return self
+        if self.tracking.register_model:
+            raise ValueError(
+                "expected tracking.register_model false with training.scheme per_gene, got true: a network that knows one gene is no model "
+                "of a tissue, so such a run registers none, and is no part of an atlas"
+            )
+        if (self.sharding.workers or 1) > 1 or self.sharding.strategy not in (None, "single"):
+            raise ValueError(
+                "expected one worker and strategy single in sharding with training.scheme per_gene, "
+                f"got workers {self.sharding.workers}, strategy {self.sharding.strategy}: networks of genes are trained in one process"
+            )
+        if self.training.max_minutes is not None:
+            raise ValueError(
+                f"expected training.max_minutes null with training.scheme per_gene, got {self.training.max_minutes:g}: genes would be "
+                "trained for different times, the last for none; set training.max_steps, or fewer genes in genes.limit"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _paper_preset_has_no_mask_inputs(self) -> "RunConfig":
         if self.preset == "paper" and self.network.has_mask_inputs:
             raise ValueError("expected network.has_mask_inputs false under preset paper, got true: the paper's network sees no masks")
@@ -279,9 +306,11 @@ class RunReport(Document):
     is_leaky: bool = Field(description="sampling.mode paper: held-out bins reached training")
     num_tiles: int = Field(0, ge=0, description="tiles of a large section that it learnt from and was judged on; 0: all of the section")
     steps: int = Field(ge=0, description="optimiser steps done")
-    best_step: int = Field(ge=0, description="step whose weights were kept")
+    best_step: int = Field(ge=0, description="step whose weights were kept; of scheme per_gene the latest of its networks")
     validation_error: float | None = Field(description="on hidden observed bins, log1p units: absolute or root mean squared, as the loss")
-    trust: float = Field(1.0, ge=0, le=1, description="share kept of what the network changed in a kriged fill")
+    trust: float = Field(
+        1.0, ge=0, le=1, description="share kept of what the network changed in a kriged fill; of scheme per_gene the mean over genes"
+    )
     scores: tuple[ScoreRow, ...] = Field(
         description="the run first, then the classical rows, on the same held-out bins; empty where no truth exists"
     )

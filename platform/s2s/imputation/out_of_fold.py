@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from s2s.contracts.run import ImputationConfig
-from s2s.imputation.slide import Imputer, impute_section
+from s2s.imputation.slide import GeneImputers, Imputer, impute_section
 from s2s.kriging.folds import Fold
 from s2s.lattice.measured import Measured, without
 
 
 def out_of_fold(
-    imputer: Imputer,
+    imputer: Imputer | GeneImputers,
     measured: Measured,
     folds: Sequence[Fold],
     config: ImputationConfig,
@@ -21,7 +21,7 @@ def out_of_fold(
     """Impute a section once for every part of its bins that is hidden, and keep what was said of that part.
 
     Args:
-        imputer: The network.
+        imputer: The network, or that of each gene.
         measured: What is known.
         folds: Parts of its observed bins; a bin in several keeps the last prediction.
         config: Tiles and batches.

@@ -10,7 +10,7 @@ from s2s.contracts.run import ImputationConfig, NetworkConfig
 from s2s.imputation.calibration import Calibration, calibrate
 from s2s.imputation.out_of_fold import out_of_fold
 from s2s.imputation.reliability import Reliability, predicted_reliability
-from s2s.imputation.slide import Imputer, impute_section
+from s2s.imputation.slide import GeneImputers, Imputer, impute_section
 from s2s.kriging.folds import Hidden, hide_in_turn
 from s2s.kriging.section import usual_folds
 from s2s.lattice.measured import Measured
@@ -47,11 +47,13 @@ def hide_samples(measured: Measured, config: NetworkConfig, on_progress: Progres
     return hide_in_turn(measured, usual_folds(measured), config, lambda done, total: on_progress("hide samples", done, total))
 
 
-def predict_section(imputer: Imputer, measured: Measured, known: Hidden, config: ImputationConfig, on_progress: Progress) -> Imputation:
+def predict_section(
+    imputer: Imputer | GeneImputers, measured: Measured, known: Hidden, config: ImputationConfig, on_progress: Progress
+) -> Imputation:
     """Impute every position, and every measured one as if it had not been, which tells how far to trust the others.
 
     Args:
-        imputer: The network.
+        imputer: The network, or that of each gene.
         measured: What is known.
         known: Its samples hidden in turn.
         config: Tiles and batches.

@@ -15,7 +15,7 @@ import torch
 from s2s.contracts.run import ImputationConfig
 from s2s.kriging.section import krige_section
 from s2s.lattice.geometry import SYMMETRIES, from_axial, turn, turn_back
-from s2s.lattice.measured import Measured, axial_array, on_axial_grid
+from s2s.lattice.measured import Measured, axial_array, on_axial_grid, one_gene
 from s2s.lattice.prediction import Field
 from s2s.lattice.sampling import anchored
 from s2s.network import CDCIN, predict
@@ -44,8 +44,24 @@ class Imputer:
     trust: float = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneImputers:
+    """A network for each gene of a section.
+
+    Attributes:
+        each: In the order of the genes.
+    """
+
+    each: tuple[Imputer, ...]
+
+    @property
+    def trust(self) -> float:
+        """Mean over genes."""
+        return float(np.mean([imputer.trust for imputer in self.each]))
+
+
 def impute_section(
-    imputer: Imputer,
+    imputer: Imputer | GeneImputers,
     measured: Measured,
     config: ImputationConfig,
     on_progress: Progress = lambda done, total: None,
@@ -54,7 +70,7 @@ def impute_section(
     """Fill in every position of a section.
 
     Args:
-        imputer: The network.
+        imputer: The network, or that of each gene.
         measured: What is known; a section of any size. A hexagonal one is imputed on its axial grid.
         config: Tiles and batches.
         on_progress: Told genes done and genes in all.
@@ -63,6 +79,8 @@ def impute_section(
     Returns:
         log1p expression on tissue, 0 off it, never negative; at observed positions the measured values, bit for bit.
     """
+    if isinstance(imputer, GeneImputers):
+        return _impute_each(imputer, measured, config, on_progress, fill)
     network, scale = imputer.network.eval(), imputer.expression_scale
     if fill is None and network.config.fill == "krige":
         fill = krige_section(measured, network.config.kriging)
@@ -81,6 +99,17 @@ def impute_section(
         estimate[block] = from_axial(filled, measured.tissue.shape, measured.stride) if measured.lattice == "hexagonal" else filled
         on_progress(block.stop, len(estimate))
     return _finished(estimate if fill is None else fill + np.float32(imputer.trust) * (estimate - fill), measured)
+
+
+def _impute_each(imputers: GeneImputers, measured: Measured, config: ImputationConfig, on_progress: Progress, fill: Field | None) -> Field:
+    num_genes = len(measured.genes)
+    assert len(imputers.each) == num_genes, f"{len(imputers.each)} networks for {num_genes} genes"
+    imputed = np.empty(measured.expression.shape, np.float32)
+    for place, imputer in enumerate(imputers.each):
+        own = None if fill is None else fill[place : place + 1]
+        imputed[place] = impute_section(imputer, one_gene(measured, place), config, fill=own)[0]
+        on_progress(place + 1, num_genes)
+    return imputed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

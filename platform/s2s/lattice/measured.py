@@ -67,6 +67,16 @@ def without(measured: Measured, hidden: Bool[np.ndarray, "y x"]) -> Measured:
     return replace(measured, observed=observed, expression=expression)
 
 
+def one_gene(measured: Measured, place: int) -> Measured:
+    """What a method sees that works on one gene alone.
+
+    Args:
+        measured: What is known.
+        place: Of the gene on the first axis.
+    """
+    return replace(measured, expression=measured.expression[place : place + 1], genes=(measured.genes[place],))
+
+
 def on_axial_grid(measured: Measured) -> Measured:
     """Lay a hexagonal section out as an ordinary array, in which neighbours are neighbours whatever the row.
 

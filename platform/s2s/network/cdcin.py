@@ -28,6 +28,9 @@ LAST_STD = 1e-3
 class Stage(nn.Module):
     """One residual `R_k`: a residual dense network with attention that sees the picture and, if asked for, the masks.
 
+    Attributes:
+        layout: Memory format of its features; `torch.func.vmap` knows the contiguous one alone.
+
     Source:
         Zhang et al. 2018 (RDN); sizes of `method.md` section 3.
     """
@@ -40,6 +43,7 @@ class Stage(nn.Module):
         """
         super().__init__()
         features = config.features
+        self.layout = torch.channels_last
         self.first = nn.Conv2d(3 if config.has_mask_inputs else 1, features, 3, padding=1)
         self.second = nn.Conv2d(features, features, 3, padding=1)
         self.blocks = nn.ModuleList(ResidualDenseBlock(config) for _ in range(config.blocks))
@@ -52,7 +56,7 @@ class Stage(nn.Module):
         Args:
             inputs: The picture in network units; with mask inputs also `observed` and `tissue` as 0 and 1.
         """
-        shallow = self.first(inputs).contiguous(memory_format=torch.channels_last)
+        shallow = self.first(inputs).contiguous(memory_format=self.layout)
         x = self.second(shallow)
         outputs = []
         for block in self.blocks:

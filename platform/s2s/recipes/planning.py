@@ -77,7 +77,7 @@ def _options(config: RunConfig, shape: Shape, pass_bins: int, *, is_local: bool)
 
 def _numbers_of_workers(config: RunConfig, *, is_local: bool) -> list[int]:
     asked = config.sharding
-    if asked.workers is not None or asked.strategy == "single" or is_local:
+    if asked.workers is not None or asked.strategy == "single" or is_local or config.training.scheme == "per_gene":
         return [asked.workers or 1]
     least = 1 if asked.strategy is None else 2
     numbers = [2**power for power in range(MOST_WORKERS.bit_length()) if least <= 2**power <= config.training.batch]

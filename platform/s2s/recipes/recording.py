@@ -1,7 +1,7 @@
 """What a run leaves behind: settings, curves, figures and tables in MLflow and in its folder, and a release candidate."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ from jaxtyping import Float32
 from s2s import __version__
 from s2s.contracts.release import Release
 from s2s.evaluation.release_card import release_card
-from s2s.evaluation.tables import gene_parquet, markdown_table
+from s2s.evaluation.tables import aligned_table, gene_parquet, markdown_table
 from s2s.imputation.predict import Imputation
 from s2s.lattice.measured import HeldOut, Measured, on_axial_grid
 from s2s.lattice.sampling import anchored
 from s2s.recipes.fitting import Fitted
 from s2s.recipes.judging import Judgement
+from s2s.recipes.per_gene import GeneNetwork
 from s2s.recipes.picturing import section_title
 from s2s.recipes.profiling import profile_files
 from s2s.recipes.release import make_release
@@ -128,11 +129,22 @@ def record(run: Run, tracker: RunTracker, outcome: Outcome) -> dict[str, str]:
         files["scores.md"] = markdown_table(judgement.rows).encode()
         files["genes.parquet"] = gene_parquet(judgement.genes)
         tracker.metrics(final_metrics(judgement), 0)
+    if fitted.networks:
+        files["networks.md"] = networks_table(fitted.networks).encode()
     if run.config.profile:
         files |= profile_files(run, fitted, outcome.stages)
     for name, data in files.items():
         tracker.artifact(name, data)
     return {name: run.write(name, data) for name, data in files.items()}
+
+
+def networks_table(networks: Sequence[GeneNetwork]) -> str:
+    """Say what became of the network of each gene."""
+    rows = []
+    for each in networks:
+        error = "" if each.validation_error is None else f"{each.validation_error:.4f}"
+        rows.append([each.gene, str(each.best_step), error, f"{each.imputer.trust:.2f}"])
+    return aligned_table([["gene", "best step", "validation error", "trust"], *rows]) + "\n"
 
 
 def publish(run: Run, tracker: RunTracker, outcome: Outcome) -> Release:

@@ -37,6 +37,7 @@ def make_release(run: Run, measured: Measured, fitted: Fitted, imputed: Imputati
     Returns:
         The contract and the safetensors file it names.
     """
+    assert isinstance(fitted.imputer, Imputer), "a run with a network for each gene registers none"
     weights = save({name: tensor.detach().cpu().contiguous() for name, tensor in fitted.imputer.network.state_dict().items()})
     meta, config = run.section.meta, run.config
     predicted = zip(measured.genes, imputed.reliability.pcc, strict=True)

@@ -65,6 +65,7 @@ class Run:
         on_progress: Told what is going on.
         place: Where its folder lies, below the root.
         lease: Of the attempt that works on it; None where nobody else could.
+        part: Folder below its checkpoints, where several networks are trained one after the other.
     """
 
     config: RunConfig
@@ -74,6 +75,7 @@ class Run:
     on_progress: Progress
     place: str = "runs"
     lease: Lease | None = None
+    part: str = ""
 
     @property
     def key(self) -> str:
@@ -104,7 +106,8 @@ class Run:
     def checkpoints(self) -> tuple[str, ...]:
         """URIs of folders of checkpoints to go on from, in this order: this attempt's, the only one it writes, then earlier attempts'."""
         earlier = self.lease.predecessors if self.lease else ()
-        return tuple(join(folder, "checkpoint") for folder in (self.folder, *(join(self.place_uri, name) for name in earlier)))
+        below = join("checkpoint", self.part) if self.part else "checkpoint"
+        return tuple(join(folder, below) for folder in (self.folder, *(join(self.place_uri, name) for name in earlier)))
 
     def finished(self) -> RunReport | None:
         """Give the report when this very run has been done before.

@@ -13,7 +13,7 @@ from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings
 from s2s.contracts.sharding import MemoryPlan
 from s2s.recipes.attempt import Launch, stopping_when_drained
-from s2s.recipes.fitting import learn
+from s2s.recipes.learning import learn
 from s2s.recipes.recording import open_run_tracker
 from s2s.recipes.run import Progress, Run, silent
 from s2s.recipes.single_shot import single_shot

@@ -92,8 +92,8 @@ def train(state: TrainState, batches: Iterator[Batch], training: TrainingConfig,
             losses = {name: float(value) for name, value in state.update(batch, training, device).items()}
         if not all(math.isfinite(losses[name]) for name in ("loss", "gradient_norm")):
             raise TrainingError(
-                f"expected a finite loss and gradient, got {losses['loss']} and {losses['gradient_norm']} at step {state.step + 1}; "
-                f"last good checkpoint: {checkpoint}. "
+                f"expected a finite loss and gradient, got {losses['loss']} and {losses['gradient_norm']} at step {state.step + 1}"
+                f"{state.whose()}; last good checkpoint: {checkpoint}. "
                 "Lower training.learning_rate, set training.clip_norm, or set training.precision to float32, then train again: "
                 "with other settings it is another run and starts anew"
             )

@@ -37,6 +37,7 @@ class TrainState:
         best_weights: Its weights.
         stale: Validations since then.
         seconds: Training time so far, over all attempts.
+        gene: The only one that it learns from, where each gene has a network of its own.
     """
 
     network: CDCIN
@@ -47,6 +48,7 @@ class TrainState:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     stale: int = 0
     seconds: float = 0.0
+    gene: str = ""
 
     def update(self, batch: Batch, training: TrainingConfig, device: Device) -> dict[str, Tensor]:
         """One optimiser step on a batch, see `train_step`; `step` is for the loop to count."""
@@ -69,6 +71,10 @@ class TrainState:
             self.best_weights = self.weights()
         else:
             self.stale += 1
+
+    def whose(self) -> str:
+        """Say of which gene's network the last update was not finite, where each gene has its own."""
+        return f" of the network of {self.gene}" if self.gene else ""
 
     def parts(self) -> list[list[str]]:
         """Names of the weights, in parts whose states are saved one by one; the same whoever trains the network."""

@@ -39,6 +39,28 @@ def test_the_papers_network_sees_no_masks() -> None:
         RunConfig.model_validate({**RUN, **masks, "preset": "paper"})
 
 
+EACH = {"training": {"scheme": "per_gene"}, "tracking": {"register_model": False}}
+
+
+def test_a_run_trains_one_network_for_all_genes_or_one_for_each() -> None:
+    assert RunConfig.model_validate(RUN).training.scheme == "shared"
+    assert RunConfig.model_validate({**RUN, **EACH}).training.scheme == "per_gene"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"tracking": {}}, "register_model false with training.scheme per_gene, got true", id="model"),
+        pytest.param({"sharding": {"workers": 2}}, "one worker and strategy single .* got workers 2", id="workers"),
+        pytest.param({"sharding": {"strategy": "zero1"}}, "got workers None, strategy zero1", id="strategy"),
+        pytest.param({"training": {"scheme": "per_gene", "max_minutes": 5}}, "max_minutes null .* got 5", id="time-limit"),
+    ],
+)
+def test_networks_of_genes_refuse_what_they_cannot_do(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        RunConfig.model_validate({**RUN, **EACH, **changes})
+
+
 def test_a_document_does_not_change() -> None:
     config = RunConfig.model_validate(RUN)
     with pytest.raises(ValidationError, match="frozen"):

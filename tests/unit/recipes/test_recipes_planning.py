@@ -50,6 +50,11 @@ def test_workers_that_are_asked_for_share_the_least_that_fits() -> None:
     assert words(plan(sharding={"workers": 2})) == ("data_parallel", 2, False)
 
 
+def test_networks_of_genes_stay_in_one_process_whatever_they_take() -> None:
+    each = {"training": {"scheme": "per_gene"}, "tracking": {"register_model": False}}
+    assert words(plan(1, network=WIDE, **each)) == ("single", 1, True)
+
+
 @pytest.mark.parametrize("strategy", ["zero1", "zero2", "zero3"])
 def test_the_run_overrules(strategy: str) -> None:
     found = plan(sharding={"workers": 4, "strategy": strategy, "recompute": True})

@@ -20,7 +20,7 @@ SHARED = (
     "recipes/methods.py",
 )
 BASELINES = (*SHARED, "evaluation/baselines")
-NETWORKS = (*SHARED, "streaming", "network", "training", "imputation", "recipes/fitting.py")
+NETWORKS = (*SHARED, "streaming", "network", "training", "imputation", "recipes/fitting.py", "recipes/learning.py", "recipes/per_gene.py")
 
 
 @cache

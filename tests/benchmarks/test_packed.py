@@ -1,0 +1,102 @@
+"""Sixteen genes, a network each: one run that trains them all against sixteen runs one after another, at equal steps, in one process.
+
+Whole runs, each of which opens, reads, trains, imputes, scores and records; and the training loops alone, which say what stacking brings
+beside what is won by doing the rest once. Single runs stand between two of the one, so that a change of the machine's pace favours neither;
+of some forms only a few are done, their genes evenly spread, and counted as sixteen. Processor time is told beside wall time, for machines
+that others use too.
+"""
+
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from s2s.contracts.loading import Tree, merge, read_preset
+from s2s.contracts.run import RunConfig
+from s2s.contracts.settings import Settings
+from s2s.contracts.synthetic import SyntheticTissue
+from s2s.recipes.run import silent
+from s2s.recipes.single_shot import single_shot
+from s2s.recipes.sources import open_source
+
+NUM_GENES, SIDE = 16, 64
+PAPER = {
+    "network": read_preset("paper")["network"] | {"features": 8, "growth": 8, "blocks": 1, "layers": 2},
+    "training": {"batch": 4, "learning_rate": 1e-3, "max_steps": 30, "validate_every": 15},
+}
+SMALL_WINDOWS = merge(PAPER, {"training": {"window": 16}})
+LARGE_WINDOWS = merge(PAPER, {"training": {"window": 32}})
+LAPTOP = merge(read_preset("laptop"), {"training": {"max_steps": 10, "validate_every": 10}})
+
+
+def now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+@dataclass
+class Loop:
+    """Wall and processor time at the first and at the last step of a run."""
+
+    first: tuple[float, float] | None = None
+    last: tuple[float, float] = field(default=(0.0, 0.0))
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        if stage == "train":
+            self.first, self.last = self.first or now(), now()
+
+
+def run(form: Tree, section: str, genes: list[str], settings: Settings) -> dict[str, float]:
+    """Seconds of a run, and of its loop after the first step; with several genes of scheme per_gene."""
+    scheme = "per_gene" if len(genes) > 1 else "shared"
+    given = {"name": scheme, "section": section, "genes": {"names": genes}, "tracking": {"register_model": False}}
+    resources = {"training": {"precision": "float32", "scheme": scheme}, "resources": {"cpus": torch.get_num_threads()}}
+    config = RunConfig.model_validate(merge(merge(form, resources), given))
+    loop, started = Loop(), now()
+    single_shot(config, settings, loop)
+    ended = now()
+    assert loop.first is not None
+    spans = {"whole": (started, ended), "loop": (loop.first, loop.last)}
+    return {f"{part}, {kind}": b[i] - a[i] for part, (a, b) in spans.items() for i, kind in enumerate(("wall s", "processor s"))}
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("form", "num_alone"),
+    [
+        pytest.param(SMALL_WINDOWS, NUM_GENES, id="windows-of-16"),  # 2,560 bins a step: packs of five and six
+        pytest.param(LARGE_WINDOWS, 4, id="windows-of-32"),  # 10,240: no room for a second
+        pytest.param(LAPTOP, 4, id="laptop"),  # 32,768
+    ],
+)
+def test_packed_against_one_after_another(benchmark, form: Tree, num_alone: int) -> None:
+    found: dict[str, float] = {"threads": torch.get_num_threads()}
+
+    def measure() -> None:
+        with tempfile.TemporaryDirectory() as home:
+            homes = [Settings(home=Path(home, str(number)), is_local=True) for number in range(2)]
+            tissue = SyntheticTissue(kind="layers", height=SIDE, width=SIDE, num_genes=2 * NUM_GENES)
+            sections = [open_source(tissue, settings, silent) for settings in homes]
+            genes = [str(gene) for gene in sections[0].genes[:NUM_GENES]]
+            warm = merge(form, {"training": {"max_steps": 2}})
+            for section, settings in zip(sections, homes, strict=True):  # libraries, photographs, MLflow's tables
+                run(warm, section.uri, genes[:1], settings)
+            some = [genes[place] for place in np.linspace(0, NUM_GENES - 1, num_alone).round().astype(int)]
+            together = [run(form, sections[0].uri, genes, homes[0])]
+            alone = [run(form, sections[0].uri, [gene], homes[0]) for gene in some]
+            together.append(run(form, sections[1].uri, genes, homes[1]))
+            for part in together[0]:
+                singles, ones = [took[part] for took in alone], [took[part] for took in together]
+                found[f"{part}, one after another"] = NUM_GENES * statistics.mean(singles)
+                found[f"{part}, one after another, by the median"] = NUM_GENES * statistics.median(singles)
+                found[f"{part}, one run, first"], found[f"{part}, one run, last"] = ones
+                found[f"{part}, x"] = NUM_GENES * statistics.mean(singles) / statistics.mean(ones)
+
+    benchmark.pedantic(measure, rounds=1, iterations=1)
+    benchmark.extra_info |= {name: round(value, 3) for name, value in found.items()}
+    print(json.dumps(benchmark.extra_info))  # noqa: T201
