@@ -16,6 +16,7 @@ from s2s.cli import doctor as doctor_verbs
 from s2s.cli import ingest as ingest_verbs
 from s2s.cli import models as model_verbs
 from s2s.cli import node as node_verbs
+from s2s.cli import page as page_verbs
 from s2s.cli import stack as stack_verbs
 from s2s.cli.benchmark import benchmark
 from s2s.cli.demo import demo
@@ -47,6 +48,7 @@ app.command("score")(score)
 app.command("benchmark")(benchmark)
 app.add_typer(atlas_verbs.app, name="atlas")
 app.add_typer(model_verbs.app, name="models")
+app.add_typer(page_verbs.app, name="page")
 app.add_typer(stack_verbs.app, name="stack")
 app.add_typer(node_verbs.app, name="node")
 app.add_typer(doctor_verbs.app, name="doctor")

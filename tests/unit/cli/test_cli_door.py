@@ -48,10 +48,11 @@ def door_that_meets(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_every_verb_of_the_documentation_is_there() -> None:
-    verbs = {"ingest", "train", "plan-memory", "atlas", "impute", "score", "benchmark", "models", "stack", "node", "doctor", "demo"}
+    verbs = {"ingest", "train", "plan-memory", "atlas", "impute", "score", "benchmark", "models", "page", "stack", "node", "doctor", "demo"}
     assert {words[0] for words in VERBS} == verbs
     assert {words[1] for words in VERBS if words[0] == "models"} == {"list", "card", "promote", "rollback"}
     assert {words[1] for words in VERBS if words[0] == "atlas"} == {"plan", "run", "status", "retry", "impute"}
+    assert {words[1] for words in VERBS if words[0] == "page"} == {"build", "show"}
     assert {words[1] for words in VERBS if words[0] == "stack"} == {"up", "status", "env", "down"}
     assert {words[1] for words in VERBS if words[0] == "ingest"} == {"section", "photographs", "synthetic"}
 
