@@ -115,7 +115,7 @@ class PageStore(Document):
     phase: tuple[int, int]
     model: SectionId | None = Field(None, description="key of the model in page.json")
     model_uri: str = Field("", description="as it was asked for")
-    source_uri: str = Field(description="of the AnnData that the page was made from")
+    source_uri: str = Field(description="of the AnnData that the page was made from; of a local one its name")
     download: PageDownload | None = None
     is_synthetic: bool = False
     is_leaky: bool = False

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -256,12 +256,17 @@ def _describe(job: SectionJob, filling: _Filling, release: Release | None) -> Pa
         phase=pair_at(told, "sampling", "phase"),
         model=model_key(release) if release else None,
         model_uri=text_at(told, "model"),
-        source_uri=job.uri,
+        source_uri=_source_of(job.uri),
         is_synthetic=is_so(told, "section", "is_synthetic") or is_so(told, "release", "is_synthetic"),
         is_leaky=is_so(told, "release", "is_leaky"),
         made_at=text_at(told, "made_at"),
         code_version=text_at(told, "code_version"),
     )
+
+
+def _source_of(uri: str) -> str:
+    """What visitors may know of it: where a store lies, but not the folders of the machine that built the page."""
+    return uri if "://" in uri and not uri.startswith("file://") else PurePosixPath(uri).name
 
 
 def _row(job: SectionJob, frame: ImputedFrame, store: PageStore) -> PageSection:

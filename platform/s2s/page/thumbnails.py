@@ -12,10 +12,10 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 LONG_SIDE = 120
-"""Of a thumbnail, pixels."""
+"""Of what a thumbnail shows, bins; one of few bins has several pixels per bin."""
 
-NUM_COLOURS = 255
-"""Of the palette; one more entry is transparent."""
+NUM_COLOURS = 48
+"""Of the palette: enough for a small picture at half the bytes; one more entry is transparent."""
 
 
 def means(planes: Float32[np.ndarray, "gene y x"], factor: int) -> Float32[np.ndarray, "gene small_y small_x"]:
@@ -38,7 +38,7 @@ def thumbnail(plane: Float32[np.ndarray, "y x"], lattice: Literal["square", "hex
         lattice: A hexagonal one has its odd rows shifted and its rows closer together.
 
     Returns:
-        PNG with a palette, at most `LONG_SIDE` pixels wide and high.
+        PNG with a palette, at most `2 * LONG_SIDE` pixels wide and high.
     """
     small = means(plane[None], max(1, -(-max(plane.shape) // LONG_SIDE)))[0]
     known = small[np.isfinite(small)]
@@ -47,7 +47,7 @@ def thumbnail(plane: Float32[np.ndarray, "y x"], lattice: Literal["square", "hex
     index: UInt8[np.ndarray, "y x"] = np.where(np.isfinite(small), 1 + np.round(scaled * (NUM_COLOURS - 1)), 0).astype(np.uint8)
     picture = Image.fromarray(_shifted(index) if lattice == "hexagonal" else index, mode="P")
     picture.putpalette([0, 0, 0, *palette("viridis")])
-    scale = max(1, LONG_SIDE // max(small.shape))
+    scale = max(1, 2 * LONG_SIDE // max(small.shape))
     height = scale * small.shape[0] * (sqrt(3) / 2 if lattice == "hexagonal" else 1)
     picture = picture.resize((scale * small.shape[1], max(1, round(height))), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
@@ -58,7 +58,9 @@ def thumbnail(plane: Float32[np.ndarray, "y x"], lattice: Literal["square", "hex
 def palette(name: str) -> Sequence[int]:
     """Red, green and blue of a colour scale of the page, `NUM_COLOURS` times."""
     table = json.loads(files("s2s.page").joinpath("assets/colours.json").read_text())
-    return list(bytes.fromhex(table[name]))[: 3 * NUM_COLOURS]
+    colours = bytes.fromhex(table[name])
+    places = np.linspace(0, 255, NUM_COLOURS).round().astype(int)
+    return [part for place in places for part in colours[3 * place : 3 * place + 3]]
 
 
 def _shifted(index: UInt8[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y wide"]:
