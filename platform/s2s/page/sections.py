@@ -217,7 +217,8 @@ def _write_band(writer: PlaneWriter, filling: _Filling, name: LayerName, genes: 
     overview = planes
     if filling.factor > 1:
         small = (genes.start, rows.start // filling.factor, 0)
-        overview = means(planes, filling.factor)
+        # Where something was measured nothing was estimated: its zeros would make the rest look surer than it is.
+        overview = means(np.where(frame.is_measured[rows], np.float32(np.nan), planes) if name == "std" else planes, filling.factor)
         writer.write(f"overview/{name}", small, overview.astype(DTYPE))
         if name == "imputed":
             sampled = means(np.where(frame.is_measured[rows], planes, np.float32(np.nan)), filling.factor)

@@ -99,6 +99,8 @@ def test_blocks_and_tiles_change_no_value(tmp_path: Path, settings: Settings, mo
     np.testing.assert_allclose(group["overview/imputed"][3, 5, 6], np.nanmean(square), rtol=2**-10)
     sampled = np.where(made.is_measured, expected, np.nan)[3, 20:24, 24:28]
     np.testing.assert_allclose(group["overview/sampled"][3, 5, 6], np.nanmean(sampled), rtol=2**-10)
+    std = np.where(tissue & ~made.is_measured, made.std, np.nan)[3, 20:24, 24:28]
+    np.testing.assert_allclose(group["overview/std"][3, 5, 6], np.nanmean(std), rtol=2**-10)
     assert group.attrs["overview_factor"] == 4
 
 

@@ -4,6 +4,7 @@
 export class LoadError extends Error {
   constructor(kind, path, detail) {
     super(WORDS[kind](path, detail));
+    failed.add(path);
     this.name = "LoadError";
     this.kind = kind;
     this.path = path;
@@ -17,21 +18,26 @@ const WORDS = {
   damaged: (path, detail) => `A part of this page is damaged: ${path} (${detail}). Was it copied whole?`,
 };
 
+/** What failed before is fetched past the browser's own cache: it may hold the damaged file. */
+const failed = new Set();
+
 /** Fetch a file as an ArrayBuffer; gzip that the server did not undo is undone here. */
 export async function fetchBytes(path) {
-  let response;
-  let buffer;
-  try {
-    response = await fetch(path);
-    if (response.ok) buffer = await response.arrayBuffer();
-  } catch (error) {
-    throw new LoadError("dead", path, error.message);
-  }
-  if (response.status === 404 || response.status === 403) throw new LoadError("missing", path);
-  if (!response.ok) throw new LoadError("refused", path, response.status);
+  const buffer = await fetchRaw(path, failed.delete(path) ? "reload" : "default");
   // Some hosts call a .gz file "Content-Encoding: gzip" and browsers undo that: the first two bytes tell.
   const start = new Uint8Array(buffer, 0, Math.min(2, buffer.byteLength));
   return start[0] === 0x1f && start[1] === 0x8b ? gunzip(buffer, path) : buffer;
+}
+
+async function fetchRaw(path, cache) {
+  let response;
+  try {
+    response = await fetch(path, { cache });
+    if (response.ok) return await response.arrayBuffer();
+  } catch (error) {
+    throw new LoadError("dead", path, error.message);
+  }
+  throw response.status === 404 || response.status === 403 ? new LoadError("missing", path) : new LoadError("refused", path, response.status);
 }
 
 /** Fetch JSON, gzipped or not. */
