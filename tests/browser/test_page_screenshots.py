@@ -62,6 +62,6 @@ def test_a_picture_of(
         page.wait_for_timeout(400)
     file = (FOLDER if KEEP else tmp_path) / f"{name}.png"
     with Image.open(io.BytesIO(page.screenshot())) as picture:
-        picture.quantize(128).save(file, optimize=True)
+        picture.quantize(256).save(file, optimize=True)
     assert 5_000 < file.stat().st_size < MAX_BYTES
     tab.said = [word for word in tab.said if "ERR_" not in word]

@@ -101,7 +101,7 @@ class SectionView {
     if (gene < 0) {
       gene = Math.max(0, this.data.find(this.data.about.gene));
       const near = nearGenes(this.data, name).map((found) => h("button.link", { type: "button", onclick: () => this.setGene(this.data.genes[found]) }, this.data.genes[found]));
-      this.message.append(h("div.notice", {}, h("p", {}, `There is no gene “${name}” in this section; ${this.data.genes[gene]} is shown instead. Near names: `, near)));
+      this.message.append(h("div.notice", {}, h("p", {}, `There is no gene “${name}” in this section; ${this.data.genes[gene]} is shown instead. Try: `, near)));
     }
     this.gene = gene;
     this.ranges = null;
