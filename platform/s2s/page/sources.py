@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -11,7 +12,7 @@ from s2s.contracts.atlas import AtlasManifest, SectionImputation
 from s2s.contracts.document import SECTION_ID
 from s2s.contracts.page import PageSection
 from s2s.contracts.settings import Settings
-from s2s.errors import InputError, MissingError
+from s2s.errors import InputError, MissingError, StackError
 from s2s.storage.location import join, parse
 from s2s.storage.objects import list_names, read_bytes
 
@@ -51,9 +52,15 @@ def find_sources(uri: str, settings: Settings) -> Sources:
     Raises:
         InputError: something else lies there.
         MissingError: nothing lies there, or the atlas was never imputed.
+        StackError: the name of an atlas, but neither a server nor `--local` is set.
         StorageError: the store refused or does not answer.
     """
-    place = parse(uri)
+    place, is_word = parse(uri), bool(re.match(SECTION_ID, uri)) and not uri.endswith(SUFFIXES)
+    if is_word and not list_names(uri, settings):
+        return _of_manifest(join(settings.root, "atlases", uri), settings)
+    if is_word:  # an atlas wins over a folder that happens to be called the same, such as `demo`
+        with suppress(MissingError, StackError):
+            return _of_manifest(join(settings.root, "atlases", uri), settings)
     if place.key.endswith(f"/{MANIFEST}") or place.key == MANIFEST:
         return _of_manifest(uri.removesuffix(f"/{MANIFEST}"), settings)
     name = PurePosixPath(place.key).name
@@ -67,8 +74,6 @@ def find_sources(uri: str, settings: Settings) -> Sources:
     if found := [each for each in names if each.endswith(SUFFIXES) and not each.startswith(".")]:
         taken: set[str] = set()
         return Sources(title=name or place.root, sections=tuple(_section(each, join(uri, each), taken) for each in found))
-    if not names and re.match(SECTION_ID, uri):
-        return _of_manifest(join(settings.root, "atlases", uri), settings)
     if names:
         raise InputError(f"expected imputed sections in {uri}, found {', '.join(names[:3])} and the like; {NO_DOOR}")
     raise MissingError(f"expected imputed sections at {uri}, found nothing; {NO_DOOR}")

@@ -15,7 +15,7 @@ from page_examples import Example, make_imputed
 from s2s.contracts.atlas import AtlasManifest, SectionImputation
 from s2s.contracts.page import PageIndex, PageStore
 from s2s.contracts.settings import Settings
-from s2s.errors import ExistsError, InputError, MissingError, StorageError
+from s2s.errors import ExistsError, InputError, MissingError, StackError, StorageError
 from s2s.page import sections
 from s2s.page.building import PageRequest, build_page
 from s2s.storage.planes import plane_chunks
@@ -151,7 +151,9 @@ def test_a_folder_of_sections_goes_on_without_one_that_is_broken(
         assert anndata.read_h5ad(file).uns["s2s"]["unit"] == "log1p"
 
 
-def test_an_atlas_by_name_shows_what_is_missing(example: Example, tmp_path: Path, settings: Settings) -> None:
+def test_an_atlas_by_name_shows_what_is_missing(
+    example: Example, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = SectionImputation(section_id="one", tissue="glands", state="done", uri=str(example.path))
     gone = SectionImputation(section_id="two", tissue="retina", state="missing", reason="there is no champion")
     manifest = AtlasManifest(
@@ -160,6 +162,10 @@ def test_an_atlas_by_name_shows_what_is_missing(example: Example, tmp_path: Path
     folder = settings.home / "local" / "atlases" / "demo"
     folder.mkdir(parents=True)
     (folder / "imputed.json").write_text(manifest.model_dump_json())
+    other = tmp_path / "demo"  # a folder of the same name where the command is run changes nothing
+    other.mkdir()
+    (other / "section.png").write_bytes(b"png")
+    monkeypatch.chdir(tmp_path)
     for uri in ("demo", str(folder), str(folder / "imputed.json")):
         index = build(uri, tmp_path / "page", settings, replace=True)
         assert index.title == "demo"
@@ -167,6 +173,17 @@ def test_an_atlas_by_name_shows_what_is_missing(example: Example, tmp_path: Path
             ("one", "glands", "done", ""),
             ("two", "retina", "missing", "there is no champion"),
         ]
+
+
+def test_a_folder_needs_no_server_and_a_name_does(example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = Settings(home=tmp_path / "s2s_home")
+    folder = tmp_path / "many"
+    folder.mkdir()
+    example.path.rename(folder / "a.h5ad")
+    monkeypatch.chdir(tmp_path)
+    assert build("many", tmp_path / "page", nowhere).count("done") == 1
+    with pytest.raises(StackError, match="s2s stack up"):
+        build("demo", tmp_path / "other", nowhere)
 
 
 @pytest.mark.parametrize(
