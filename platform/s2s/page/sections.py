@@ -107,7 +107,7 @@ def write_section(job: SectionJob) -> Written:
         The AnnData; the section that it was made from, where all of it was measured.
 
     Writes:
-        The folder; its `zarr.json` last.
+        The folder.
     """
     with open_imputed(job.uri, job.settings) as reader:
         frame, release = reader.frame, release_of(reader.frame)
@@ -125,11 +125,11 @@ def write_section(job: SectionJob) -> Written:
         writer = PlaneWriter(job.folder.as_posix(), job.settings)
         _write_masks(writer, frame, filling)
         _write_layers(writer, filling, job)
+        store = _describe(job, filling, release)
+        writer.finish(store.model_dump(mode="json"))  # before other files lie there: Zarr would take them for arrays
         (job.folder / "genes.json.gz").write_bytes(genes_document(frame))
         if filling.picture is not None:
             (job.folder / "thumb.png").write_bytes(thumbnail(filling.picture, frame.lattice))
-        store = _describe(job, filling, release)
-        writer.finish(store.model_dump(mode="json"))
     return Written(row=_row(job, frame, store), release=release, store=store)
 
 

@@ -14,6 +14,7 @@ from zarr.codecs import GzipCodec
 from zarr.core.common import JSON
 
 from s2s.contracts.settings import Settings
+from s2s.storage.arrays import consolidate
 from s2s.storage.faults import translated
 from s2s.storage.location import open_store
 
@@ -86,9 +87,10 @@ class PlaneWriter:
             self._arrays[name][tuple(slice(first, first + length) for first, length in zip(start, values.shape, strict=True))] = values
 
     def finish(self, attributes: dict[str, JSON]) -> None:
-        """Write the group's attributes."""
+        """Write the group's attributes, and all metadata into the group's own, so that opening it costs one request."""
         with translated(self._uri, self._settings):
             self._group.update_attributes(attributes)
+            consolidate(self._group)
 
 
 def set_attributes(uri: str, attributes: dict[str, JSON], settings: Settings) -> None:

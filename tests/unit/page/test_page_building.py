@@ -145,7 +145,10 @@ def test_a_folder_of_sections_goes_on_without_one_that_is_broken(
     assert "left out" in caplog.text
     assert not (tmp_path / "page/sections/b").exists()
     for key in ("a", "c"):
-        download = zarr.open_group(tmp_path / "page/sections" / key, mode="r").attrs["download"]
+        group = zarr.open_group(tmp_path / "page/sections" / key, mode="r")
+        assert set(group.array_keys()) >= {"imputed", "observed", "tissue"}  # files beside them do not get in the way
+        assert group.metadata.consolidated_metadata is not None
+        download = group.attrs["download"]
         file = tmp_path / "page" / download["path"]
         assert file.stat().st_size == download["bytes"]
         assert anndata.read_h5ad(file).uns["s2s"]["unit"] == "log1p"

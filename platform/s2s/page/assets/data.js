@@ -12,9 +12,11 @@ export const LAYERS = {
 
 /** A section whose attributes and genes are there; arrays are opened when first read. */
 export class SectionData {
-  constructor(base, about, genes) {
+  constructor(base, group, genes) {
+    const about = group.attributes;
     this.base = base;
     this.about = about;
+    this.metas = group.consolidated_metadata?.metadata ?? {};
     this.genes = genes.names;
     this.pcc = genes.pcc;
     this.reliable = genes.reliable;
@@ -31,7 +33,7 @@ export class SectionData {
     const [group, genes] = await Promise.all([fetchJson(`${base}/zarr.json`), fetchJson(`${base}/genes.json.gz`)]);
     if (group.attributes?.kind !== "page_section") throw new LoadError("damaged", `${base}/zarr.json`, "no section");
     if (group.attributes.version !== 1) throw new LoadError("damaged", `${base}/zarr.json`, "written by a newer s2s");
-    return new SectionData(base, group.attributes, genes);
+    return new SectionData(base, group, genes);
   }
 
   /** Index of a gene by its name, whatever the case; -1 where there is none. */
@@ -55,9 +57,11 @@ export class SectionData {
   }
 
   #array(name, factor) {
-    const path = `${this.base}/${factor > 1 ? "overview/" : ""}${name}`;
+    const below = `${factor > 1 ? "overview/" : ""}${name}`;
+    const path = `${this.base}/${below}`;
     if (!this.arrays.has(path)) {
-      const opened = ZarrArray.open(path);
+      const meta = this.metas[below]; // the group repeats it, which saves a request
+      const opened = meta ? Promise.resolve(new ZarrArray(path, meta)) : ZarrArray.open(path);
       opened.catch(() => this.arrays.delete(path)); // a failure is asked for anew when the user tries again
       this.arrays.set(path, opened);
     }
