@@ -42,7 +42,10 @@ def build(
     if json_:
         typer.echo(json.dumps({"out": str(out), "sections": shown, "missing": missing, "bytes": num_bytes}))
         return
-    typer.echo(f"{out}: {shown} sections, {num_bytes / 1e6:.1f} MB" + (f"; {missing} are missing, the page says why" if missing else ""))
+    typer.echo(
+        f"{out}: {shown} section{'' if shown == 1 else 's'}, {num_bytes / 1e6:.1f} MB"
+        + (f"; {missing} are missing, the page says why" if missing else "")
+    )
     typer.echo(f"now: s2s page show {out}, or put the folder on any host of static files")
 
 

@@ -239,7 +239,7 @@ class SectionView {
     if (isInside) parts.push(interval[1] - interval[0] < 0.005 ? "measured here" : `90 % interval ${figure(interval[0])} to ${figure(interval[1])}`);
     else if (interval) parts.push("off tissue");
     this.readout.replaceChildren(
-      h("strong", {}, this.data.genes[this.gene]), ` at ${where} `, h("span.dim", {}, `${grouped(x)} µm right, ${grouped(y)} µm down`),
+      h("strong", {}, this.data.genes[this.gene]), ` at ${where} `, h("span.dim", {}, `· ${grouped(x)} µm right, ${grouped(y)} µm down`),
       ...parts.map((part) => h("span.part", {}, part)),
     );
     this.speak(`${where}: ${parts.join(", ")}`);
