@@ -5,7 +5,7 @@ import shutil
 from s2s.contracts.page import PageDownload
 from s2s.errors import StorageError
 from s2s.exchange.anndata_copy import pack_h5ad
-from s2s.page.sections import SectionJob, Written
+from s2s.page.sections import SectionJob, Written, path_of
 from s2s.storage.faults import translated
 from s2s.storage.planes import open_tree, set_attributes
 
@@ -26,7 +26,7 @@ def add_download(job: SectionJob, written: Written) -> Written:
     path = job.folder / f"{job.row.key}.h5ad"
     try:
         if job.uri.endswith(".h5ad"):
-            shutil.copyfile(job.uri.removeprefix("file://"), path)
+            shutil.copyfile(path_of(job.uri), path)
         else:
             with translated(job.uri, job.settings):
                 pack_h5ad(open_tree(job.uri, job.settings), path)

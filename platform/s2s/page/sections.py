@@ -30,6 +30,7 @@ from s2s.page.provenance import is_so, model_key, number_at, pair_at, release_of
 from s2s.page.thumbnails import means, thumbnail
 from s2s.page.truth import Truth, find_truth
 from s2s.storage.faults import translated
+from s2s.storage.location import parse
 from s2s.storage.planes import TILE, PlaneWriter, open_tree, plane_chunks
 
 LAYERS: tuple[LayerName, ...] = ("imputed", "std", "lower_90", "upper_90")
@@ -144,10 +145,16 @@ def open_imputed(uri: str, settings: Settings) -> Iterator[ImputedReader]:
     """
     with translated(uri, settings):
         if uri.endswith(".h5ad"):
-            with open_h5ad(Path(uri.removeprefix("file://"))) as tree:
+            with open_h5ad(path_of(uri)) as tree:
                 yield ImputedReader(uri, tree)
         else:
             yield ImputedReader(uri, open_tree(uri, settings))
+
+
+def path_of(uri: str) -> Path:
+    """Path of a file by its URI or path."""
+    place = parse(uri)
+    return Path(place.root, place.key)
 
 
 def overview_factor(shape: tuple[int, int]) -> int:

@@ -64,7 +64,7 @@ def find_sources(uri: str, settings: Settings) -> Sources:
     if place.key.endswith(f"/{MANIFEST}") or place.key == MANIFEST:
         return _of_manifest(uri.removesuffix(f"/{MANIFEST}"), settings)
     name = PurePosixPath(place.key).name
-    if name.endswith(".h5ad") and place.scheme == "s3":
+    if name.endswith(".h5ad") and place.scheme != "file":
         raise InputError(f"expected Zarr on S3, got {uri}; fetch the file and name it by its path")
     names = [] if name.endswith(".h5ad") else list_names(uri, settings)
     if name.endswith(SUFFIXES) or "zarr.json" in names:

@@ -67,7 +67,8 @@ def test_a_page_of_one_section(example: Example, tmp_path: Path, settings: Setti
 
 
 def test_any_zarr_reader_finds_the_values(example: Example, tmp_path: Path, settings: Settings) -> None:
-    build(example.path, tmp_path / "page", settings)
+    build(example.path.as_uri(), tmp_path / "page", settings, has_anndata=True)  # file:///.../Glands%201.h5ad
+    assert (tmp_path / "page/sections/glands-1/glands-1.h5ad").read_bytes() == example.path.read_bytes()
     group = zarr.open_group(tmp_path / "page" / "sections" / "glands-1", mode="r")
     made, tissue = example.imputed, example.imputed.tissue
     expected = np.where(made.is_measured, made.observed, made.imputed)
