@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 TIMES ?= 1
 
-.PHONY: help setup demo test check chaos bench schemas lint-infra clean
+.PHONY: help setup demo test check chromium chaos bench schemas lint-infra clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ setup: $(VENV)/.ready ## install everything into .venv, exact versions
 demo: $(VENV)/.ready ## two small tissues from file to registered model and imputed AnnData, on a real local stack
 	$(BIN)/s2s demo
 
-test: check ## everything in check, then contract, numerics and integration tests (real S3, MLflow and Ray)
+test: check chromium ## everything in check, then contract, numerics and integration tests (real S3, MLflow and Ray)
 	$(PYTEST) tests --ignore=tests/unit --ignore=tests/test_architecture.py --ignore=tests/contract/test_schemas.py --ignore=tests/benchmarks -m 'not chaos'
 
 check: $(VENV)/.ready ## lint, format, types, floors, unit tests
@@ -30,6 +30,14 @@ check: $(VENV)/.ready ## lint, format, types, floors, unit tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(PYTEST) -n 2 --dist loadfile tests/unit tests/test_architecture.py tests/contract/test_schemas.py
+
+# The tests of the atlas page want a real browser; where none can be installed they skip and say so.
+chromium: ## install Debian's Chromium for the tests of the atlas page, where that can be done
+	@if { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || test -x "$$S2S_CHROMIUM"; then :; \
+	elif command -v apt-get >/dev/null && test "$$(id -u)" = 0; then \
+	  echo "installing chromium (once)"; apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null \
+	    || echo "chromium could not be installed: the tests of the atlas page will skip"; \
+	else echo "no chromium here, and no root or apt-get to install it: the tests of the atlas page will skip; S2S_CHROMIUM names another"; fi
 
 chaos: $(VENV)/.ready ## kill hosts, cut networks, fill disks (Linux, root, minutes); TIMES=3 does it three times
 	for time in $$(seq $(TIMES)); do $(PYTEST) tests/chaos -m chaos || exit 1; done

@@ -21,6 +21,7 @@ from s2s.contracts.run import ScoreRow
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError, MissingError, StackError, TrackingError
 from s2s.tracking.background import Pace
+from s2s.tracking.links import ReleaseLink, release_links
 from s2s.tracking.promotion import Promotion, promote, rollback
 from s2s.tracking.recording import MLflowTracker, Receipt, open_tracker
 from s2s.tracking.registry import Candidate, ModelSummary, list_models, register
@@ -147,6 +148,20 @@ def test_a_run_arrives_whole(settings: Settings) -> None:
     assert run.data.metrics["system/memory_mb"] > 10
     assert {item.path for item in client.list_artifacts(receipt.run_id)} == {"genes.parquet", "figures"}
     assert Path(client.download_artifacts(receipt.run_id, "figures/section.png")).read_bytes() == b"png"
+
+
+def test_a_release_is_found_by_its_weights(settings: Settings, tissue: str, script: Path, make_candidate: MakeCandidate) -> None:
+    """Its newest version, and addresses only where there is a server to open them on."""
+    candidate = make_candidate(tissue, script, factor=float(int(tissue[1:], 16)))
+    register_one(settings, candidate)
+    receipt = register_one(settings, candidate)
+    sha = candidate.release.weights_sha256
+    found = release_links([sha, "0" * 64], settings)
+    version_url = f"{settings.mlflow_uri}/#/models/s2s-human-{tissue}/versions/2"
+    experiment = connect(settings).client.get_run(receipt.run_id).info.experiment_id
+    run_url = f"{settings.mlflow_uri}/#/experiments/{experiment}/runs/{receipt.run_id}"
+    expected = ReleaseLink(version=2, version_url=version_url, run_url=run_url)
+    assert found == {sha: ReleaseLink(version=2, version_url=None, run_url=None) if settings.is_local else expected}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from s2s.cli import export as export_verbs
 from s2s.cli import ingest as ingest_verbs
 from s2s.cli import models as model_verbs
 from s2s.cli import node as node_verbs
+from s2s.cli import page as page_verbs
 from s2s.cli import stack as stack_verbs
 from s2s.cli import tokens as token_verbs
 from s2s.cli.benchmark import benchmark
@@ -55,6 +56,7 @@ app.add_typer(model_verbs.app, name="models")
 app.command("serve")(serve)
 app.add_typer(token_verbs.app, name="tokens")
 app.add_typer(client_verbs.app, name="client")
+app.add_typer(page_verbs.app, name="page")
 app.add_typer(stack_verbs.app, name="stack")
 app.add_typer(node_verbs.app, name="node")
 app.add_typer(doctor_verbs.app, name="doctor")

@@ -17,6 +17,7 @@ from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, BenchmarkRep
 from s2s.contracts.document import Document
 from s2s.contracts.layout import LayoutReport
 from s2s.contracts.ledger import Failure, Lease, Pardon, RunCommit
+from s2s.contracts.page import PageIndex, PageStore
 from s2s.contracts.panel import PanelReport
 from s2s.contracts.photographs import PhotographsMeta
 from s2s.contracts.release import Release
@@ -43,6 +44,8 @@ DOCUMENTS: dict[str, type[Document]] = {
     "tissue_release.v1": TissueRelease,
     "atlas_manifest.v1": AtlasManifest,
     "imputed_band.v1": ImputedBand,
+    "page.v1": PageIndex,
+    "page_section.v1": PageStore,
     "lease.v1": Lease,
     "failure.v1": Failure,
     "pardon.v1": Pardon,

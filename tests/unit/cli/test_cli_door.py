@@ -49,13 +49,14 @@ def door_that_meets(monkeypatch: pytest.MonkeyPatch):
 
 def test_every_verb_of_the_documentation_is_there() -> None:
     to_make = {"ingest", "train", "plan-memory", "atlas", "impute", "export", "score", "benchmark", "demo"}
-    to_serve = {"models", "serve", "tokens", "client"}
+    to_serve = {"models", "serve", "tokens", "client", "page"}
     assert {words[0] for words in VERBS} == to_make | to_serve | {"stack", "node", "doctor"}
     assert {words[1] for words in VERBS if words[0] == "tokens"} == {"create", "list", "revoke"}
     assert {words[1] for words in VERBS if words[0] == "client"} == {"models", "impute"}
     assert {words[1] for words in VERBS if words[0] == "models"} == {"list", "card", "promote", "rollback"}
     assert {words[1] for words in VERBS if words[0] == "atlas"} == {"plan", "run", "status", "retry", "impute"}
     assert {words[1] for words in VERBS if words[0] == "export"} == {"spatialdata", "figure"}
+    assert {words[1] for words in VERBS if words[0] == "page"} == {"build", "show"}
     assert {words[1] for words in VERBS if words[0] == "stack"} == {"up", "status", "env", "down"}
     assert {words[1] for words in VERBS if words[0] == "ingest"} == {"section", "photographs", "synthetic"}
 
