@@ -21,8 +21,9 @@ setup: $(VENV)/.ready ## install everything into .venv, exact versions
 demo: $(VENV)/.ready ## two small tissues from file to registered model and imputed AnnData, on a real local stack
 	$(BIN)/s2s demo
 
-test: check chromium ## everything in check, then contract, numerics and integration tests (real S3, MLflow and Ray)
-	$(PYTEST) tests --ignore=tests/unit --ignore=tests/test_architecture.py --ignore=tests/contract/test_schemas.py --ignore=tests/benchmarks -m 'not chaos'
+test: check chromium ## everything in check, then contract, numerics, browser and integration tests (real S3, MLflow, Ray and Chromium)
+	$(PYTEST) -n 2 --dist loadfile tests/contract tests/numerics tests/browser --deselect tests/contract/test_schemas.py
+	$(PYTEST) tests/integration tests/chaos -m 'not chaos'
 
 check: $(VENV)/.ready ## lint, format, types, floors, unit tests
 	$(BIN)/ruff check .
