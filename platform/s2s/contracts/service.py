@@ -22,7 +22,7 @@ Format = Literal["h5ad", "npz", "arrow"]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9 _-]{0,139}$")]
 """Tissue (`breast`), organism and tissue (`human-breast`), or registry name (`s2s-human-breast`)."""
 
-GeneNames = Annotated[str, StringConstraints(max_length=200_000)]
+GeneNames = Annotated[str, StringConstraints(max_length=20_000)]
 StoreUri = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
 

@@ -22,6 +22,7 @@ from s2s.contracts.service import (
     JobStatus,
     ModelDetails,
     ModelList,
+    ModelName,
     Problem,
     TokenRecord,
 )
@@ -90,7 +91,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
         return ModelList(models=tuple(entry for entry in entries if opens(record, entry.name, entry.tissue)))
 
     @app.get("/v1/models/{tissue}", dependencies=LOCKED, responses=PROBLEMS, summary="One model: card, accuracy, calibration, versions")
-    async def show_model(request: Request, tissue: str, version: Annotated[int | None, Query(ge=1, le=10**9)] = None) -> ModelDetails:
+    async def show_model(request: Request, tissue: ModelName, version: Annotated[int | None, Query(ge=1, le=10**9)] = None) -> ModelDetails:
         record = await service.enter(request, "models")
         entry = await service.look_up(request, record, tissue)
         release = await service.contract(entry.name, version)
