@@ -15,7 +15,9 @@ from integration.service import TISSUE, Running, replica_of
 from integration.strangers import H5AD, NPZ, crafted, far_away, spoilt
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("service", "stack")]
-CHECKS = "negative_data_rejection,not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,ignored_auth"
+CHECKS = (
+    "negative_data_rejection,not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,ignored_auth"
+)
 
 
 def test_no_body_of_a_stranger_breaks_anything(service: Running, sparse: Path, tmp_path: Path) -> None:

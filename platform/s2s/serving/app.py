@@ -84,13 +84,19 @@ def build_app(service: Service) -> FastAPI:
 
 
 def _add_models(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/models", dependencies=LOCKED, responses=PROBLEMS, summary="Which tissues there are")
+    @app.get("/v1/models", tags=["models"], dependencies=LOCKED, responses=PROBLEMS, summary="Which tissues there are")
     async def list_models(request: Request) -> ModelList:
         record = await service.enter(request, "models")
         entries = (await service.describe()).entries
         return ModelList(models=tuple(entry for entry in entries if opens(record, entry.name, entry.tissue)))
 
-    @app.get("/v1/models/{tissue}", dependencies=LOCKED, responses=PROBLEMS, summary="One model: card, accuracy, calibration, versions")
+    @app.get(
+        "/v1/models/{tissue}",
+        tags=["models"],
+        dependencies=LOCKED,
+        responses=PROBLEMS,
+        summary="One model: card, accuracy, calibration, versions",
+    )
     async def show_model(request: Request, tissue: ModelName, version: Annotated[int | None, Query(ge=1, le=10**9)] = None) -> ModelDetails:
         record = await service.enter(request, "models")
         entry = await service.look_up(request, record, tissue)
@@ -107,6 +113,7 @@ def _add_imputation(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/v1/impute",
+        tags=["imputation"],
         dependencies=LOCKED,
         responses={**accepted, **PROBLEMS},
         response_class=Response,
@@ -169,27 +176,31 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
             await service.threads.run(cancel_job, job, service.settings)
         return await service.threads.run(job_status, job, service.config.jobs, service.settings)
 
-    @app.get("/v1/jobs/{job_id}", dependencies=LOCKED, responses=PROBLEMS, summary="How far a job is, and where its result lies")
+    @app.get(
+        "/v1/jobs/{job_id}", tags=["jobs"], dependencies=LOCKED, responses=PROBLEMS, summary="How far a job is, and where its result lies"
+    )
     async def show_job(request: Request, job_id: JobId) -> JobStatus:
         return await own_job(request, job_id)
 
-    @app.delete("/v1/jobs/{job_id}", dependencies=LOCKED, responses=PROBLEMS, summary="Cancel a job; one that is done stays done")
+    @app.delete(
+        "/v1/jobs/{job_id}", tags=["jobs"], dependencies=LOCKED, responses=PROBLEMS, summary="Cancel a job; one that is done stays done"
+    )
     async def delete_job(request: Request, job_id: JobId) -> JobStatus:
         return await own_job(request, job_id)
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
-    @app.get("/healthz", summary="Whether the door is open")
+    @app.get("/healthz", tags=["for machines"], summary="Whether the door is open")
     async def healthy() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", summary="Whether models are there to answer", responses={503: PROBLEMS[503]})
+    @app.get("/readyz", tags=["for machines"], summary="Whether models are there to answer", responses={503: PROBLEMS[503]})
     async def ready() -> dict[str, str]:
         if not (await service.describe()).is_ready:
             raise problem(UNAVAILABLE, "expected the registry to answer once, it has not yet")
         return {"status": "ready"}
 
-    @app.get("/metrics", summary="Figures for Prometheus", response_class=Response)
+    @app.get("/metrics", tags=["for machines"], summary="Figures for Prometheus", response_class=Response)
     async def metrics() -> Response:
         return Response(service.figures.text(), media_type="text/plain; version=0.0.4")
 
