@@ -7,7 +7,11 @@ that others use too.
 """
 
 import json
+import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -16,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from s2s.contracts.loading import Tree, merge, read_preset
 from s2s.contracts.run import RunConfig
@@ -96,6 +101,42 @@ def test_packed_against_one_after_another(benchmark, form: Tree, num_alone: int)
                 found[f"{part}, one after another, by the median"] = NUM_GENES * statistics.median(singles)
                 found[f"{part}, one run, first"], found[f"{part}, one run, last"] = ones
                 found[f"{part}, x"] = NUM_GENES * statistics.mean(singles) / statistics.mean(ones)
+
+    benchmark.pedantic(measure, rounds=1, iterations=1)
+    benchmark.extra_info |= {name: round(value, 3) for name, value in found.items()}
+    print(json.dumps(benchmark.extra_info))  # noqa: T201
+
+
+@pytest.mark.timeout(1800)
+def test_one_command_against_sixteen(benchmark) -> None:
+    """The same as somebody at a terminal has it: `s2s train --local`, in a process each, which starts and imports as well."""
+    found: dict[str, float] = {}
+
+    def say(folder: Path, tree: Tree) -> tuple[float, float]:
+        path = folder / f"{tree['name']}.yaml"
+        path.write_text(yaml.safe_dump({"kind": "run", "version": 1, **tree}))
+        words = (sys.executable, "-m", "s2s", "train", str(path), "--local", "--out", str(folder / str(tree["name"])))
+        environment = {**os.environ, "S2S_HOME": str(folder), "OMP_NUM_THREADS": "1"}
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run(words, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.perf_counter() - started, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def measure() -> None:
+        with tempfile.TemporaryDirectory() as home:
+            tissue = SyntheticTissue(kind="layers", height=SIDE, width=SIDE, num_genes=2 * NUM_GENES)
+            section = open_source(tissue, Settings(home=Path(home), is_local=True), silent)
+            usual = {"section": section.uri, "tracking": {"register_model": False}, "resources": {"cpus": 1}}
+            form = merge(merge(SMALL_WINDOWS, usual), {"training": {"precision": "float32"}})
+            say(Path(home), merge(form, {"name": "warm", "genes": {"names": [section.genes[0]]}, "training": {"max_steps": 2}}))
+            genes = [str(gene) for gene in section.genes[:NUM_GENES]]
+            packed = merge(form, {"genes": {"names": genes}, "training": {"scheme": "per_gene"}})
+            together = [say(Path(home), merge(packed, {"name": "first"}))]
+            alone = [say(Path(home), merge(form, {"name": f"alone-{gene.lower()}", "genes": {"names": [gene]}})) for gene in genes]
+            together.append(say(Path(home), merge(packed, {"name": "last", "seed": 1})))
+            for kind, index in (("wall s", 0), ("processor s", 1)):
+                singles, ones = sum(took[index] for took in alone), statistics.mean(took[index] for took in together)
+                found[f"{kind}, sixteen commands"], found[f"{kind}, one command"], found[f"{kind}, x"] = singles, ones, singles / ones
 
     benchmark.pedantic(measure, rounds=1, iterations=1)
     benchmark.extra_info |= {name: round(value, 3) for name, value in found.items()}
