@@ -336,3 +336,18 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=2).is_success
     except httpx.TransportError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        pytest.param(("--set", "tls={certificate: /no.pem, key: /no.pem}"), "expected a file for tls.certificate", id="no-certificate"),
+        pytest.param(("--set", "page=/no"), "no index.html in /no", id="no-page"),
+        pytest.param(("--set", "portt=1"), "did you mean 'port'", id="no-such-key"),
+        pytest.param(("--config", "/no.yaml"), "/no.yaml", id="no-file"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything_is_started(door, settings: tuple[str, ...], words: str) -> None:
+    said = door("serve", "--detach", *settings)
+    assert said.code == 2
+    assert words in said.err

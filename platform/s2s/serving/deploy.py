@@ -4,14 +4,19 @@ Decision: the service belongs to the cluster, not to the command that started it
 told to; killed, it leaves a service that goes on, and the next `s2s serve` takes it over.
 """
 
+import json
 import logging
+import ssl
+import time
+from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from fastapi import FastAPI
 
 from s2s.contracts.service import ServiceConfig
 from s2s.contracts.settings import Settings, load_settings
-from s2s.errors import StackError
+from s2s.errors import MissingError, StackError
 from s2s.orchestration.cluster import join
 
 APP = "s2s"
@@ -19,6 +24,8 @@ APP = "s2s"
 DRAIN_S = 30.0
 """How long a replica that is taken down has for what it works on."""
 HEALTH_S = 5.0
+ANSWER_S = 20.0
+"""How long the door has to answer once it is deployed."""
 
 
 class Door:
@@ -85,8 +92,10 @@ def start(config: ServiceConfig, settings: Settings) -> str:
         Its URL.
 
     Raises:
+        MissingError: a certificate, key or page that is not there.
         StackError: no Ray head, or the service did not come up.
     """
+    check_files(config)
     join(settings)
     from ray import serve
     from ray.exceptions import RayError
@@ -99,10 +108,47 @@ def start(config: ServiceConfig, settings: Settings) -> str:
         serve.start(proxy_location="HeadOnly", http_options=options)
         serve.run(application(config), name=APP, route_prefix="/")
     except (RayError, RuntimeError) as error:
+        serve.shutdown()  # type: ignore[no-untyped-call]  # else Serve keeps the port that it did not get
         reason = str(error).strip().splitlines()
-        raise StackError(f"expected the service to come up, it did not: {reason[0] if reason else type(error).__name__}") from None
-    scheme = "https" if config.tls is not None else "http"
-    return f"{scheme}://{config.host}:{config.port}"
+        raise StackError(f"expected the service to come up, it did not: {reason[-1] if reason else type(error).__name__}") from None
+    url = f"{'https' if config.tls is not None else 'http'}://{config.host}:{config.port}"
+    if not _answers(url, config):
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        raise StackError(
+            f"expected the service to answer at {url}, it does not; another program may have this port, or a service was up at another "
+            "one, which is stopped now: choose --set port=..., or say it again"
+        )
+    return url
+
+
+def check_files(config: ServiceConfig) -> None:
+    """Refuse settings that name files which are not there.
+
+    Raises:
+        MissingError: no such certificate, key or page.
+    """
+    tls = {} if config.tls is None else {"tls.certificate": config.tls.certificate, "tls.key": config.tls.key}
+    for name, file in tls.items():
+        if not Path(file).is_file():
+            raise MissingError(f"expected a file for {name} of the service, found none at {file}")
+    if config.page is not None and not Path(config.page).expanduser().joinpath("index.html").is_file():
+        raise MissingError(f"expected a page for page of the service, found no index.html in {config.page}; `s2s page build` makes one")
+
+
+def _answers(url: str, config: ServiceConfig) -> bool:
+    """Whether it is our door that answers."""
+    trusting = None
+    if config.tls is not None:
+        trusting = ssl.create_default_context(cafile=config.tls.certificate)
+        trusting.check_hostname = False  # it is known by its certificate
+    end = time.monotonic() + ANSWER_S
+    while time.monotonic() < end:
+        try:
+            with urlopen(f"{url}/healthz", timeout=ANSWER_S, context=trusting) as answer:  # noqa: S310 - our own URL
+                return bool(json.loads(answer.read(1000)) == {"status": "ok"})
+        except (OSError, ValueError):
+            time.sleep(0.5)
+    return False
 
 
 def stop(settings: Settings) -> None:
@@ -114,4 +160,5 @@ def stop(settings: Settings) -> None:
     join(settings)
     from ray import serve
 
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     serve.shutdown()  # type: ignore[no-untyped-call]
