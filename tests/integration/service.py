@@ -45,6 +45,7 @@ class Running:
     url: str
     token: str
     settings: Settings
+    config: Path | None = None
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """One request, as a stranger would send it; `Content_Type="..."` is a header."""
@@ -103,7 +104,7 @@ def serving(folder: Path) -> Iterator[Running]:
     token, _ = create_token("tests", settings, tissues=None, actions=ACTIONS, days=1)
     try:
         s2s("serve", "--config", config, "--detach")
-        yield Running(url=f"http://127.0.0.1:{port}", token=token, settings=settings)
+        yield Running(url=f"http://127.0.0.1:{port}", token=token, settings=settings, config=config)
     finally:
         s2s("serve", "--stop")
 

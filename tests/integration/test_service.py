@@ -23,7 +23,7 @@ import pytest
 from integration.service import MODEL, SECTION, TISSUE, Running, replica_of, s2s, train, until
 from s2s.client import Atlas
 from s2s.contracts.service import JobRequest
-from s2s.errors import ConfigError, InputError, MissingError
+from s2s.errors import ConfigError, InputError, MissingError, StackError
 from s2s.recipes.serving.tokens import create_token, revoke_token
 from s2s.stack.env_file import read_env_file
 from s2s.stack.ports import choose_ports
@@ -351,3 +351,14 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_started(door, se
     said = door("serve", "--detach", *settings)
     assert said.code == 2
     assert words in said.err
+
+
+def test_a_job_outlives_the_service_that_took_it(service: Running, atlas: Atlas) -> None:
+    out = join(service.settings.root, "served", "outlives")
+    job = atlas.submit(JobRequest(section=SECTION, out=out, tissue=TISSUE))
+    s2s("serve", "--stop")
+    with pytest.raises(StackError, match="does not answer"), Atlas(service.url, service.token, timeout_s=2) as other:
+        other._connection._sleep = lambda seconds: None
+        other.models()
+    s2s("serve", "--config", service.config, "--detach")
+    assert job.wait(timeout_s=300).result is not None
