@@ -193,7 +193,9 @@ def test_memory_over_many_requests(benchmark) -> None:
 
     def memory() -> float:
         """Megabytes of the processes of Serve."""
-        return sum(each.memory_info().rss for each in psutil.process_iter() if "Serve" in " ".join(each.cmdline()) + each.name()) / 1e6
+        found = psutil.process_iter(["name", "cmdline", "memory_info"])
+        serve = (each.info for each in found if "Serve" in " ".join(each.info["cmdline"] or ()) + (each.info["name"] or ""))
+        return sum(info["memory_info"].rss for info in serve if info["memory_info"]) / 1e6
 
     def measure() -> None:
         with tempfile.TemporaryDirectory(prefix="s2s-") as folder, a_stack(Path(folder)):
