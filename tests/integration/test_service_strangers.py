@@ -51,11 +51,11 @@ def small_npz() -> bytes:
     return body.getvalue()
 
 
-def test_the_openapi_document_keeps_its_word(service: Running) -> None:
+def test_the_openapi_document_keeps_its_word(service: Running, tmp_path: Path) -> None:
     """Schemathesis: what the document promises is what is answered, whatever is asked."""
     tool = Path(sys.executable).parent / "schemathesis"
     given = f"--header=Authorization: Bearer {service.token}"
     options = ("--max-examples=15", "--seed=1", "--request-timeout=60", "--no-color", "--suppress-health-check=all", f"--checks={CHECKS}")
     command = (str(tool), "run", f"{service.url}/openapi.json", given, *options)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=800)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=800)
     assert done.returncode == 0, "\n".join(line[:300] for line in done.stdout.splitlines())
