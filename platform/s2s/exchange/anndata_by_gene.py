@@ -4,9 +4,7 @@ AnnData lies bin by bin, whoever draws a gene wants the other axis. Decision: bl
 they lie in, so that memory does not grow with the section; a chunk that holds more genes than a block is decompressed more than once.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -18,6 +16,7 @@ from jaxtyping import Bool, Float, Float32
 from pydantic import JsonValue
 
 from s2s.errors import InputError, MissingError
+from s2s.exchange.anndata_out import restored
 
 DENSE = ("array", "")
 """Encodings of an array that can be read in pieces; older files name none."""
@@ -94,7 +93,7 @@ class ImputedReader:
 
     def _read_frame(self) -> ImputedFrame:
         try:
-            told = {str(key): _plain(value) for key, value in read_elem(self._tree["uns"]["s2s"]).items()}
+            told = {str(key): restored(value) for key, value in read_elem(self._tree["uns"]["s2s"]).items()}
             obs, var = self._tree["obs"], self._tree["var"]
             grid = (int(cast("int", told["num_rows"])), int(cast("int", told["num_columns"])))
             lattice: Literal["square", "hexagonal"] = "hexagonal" if told["lattice"] == "hexagonal" else "square"
@@ -151,15 +150,3 @@ def blocks_of(num_genes: int, at_once: int, whole: int) -> Sequence[slice]:
     """
     step = max(whole, at_once // whole * whole)
     return [slice(start, min(start + step, num_genes)) for start in range(0, num_genes, step)]
-
-
-def _plain(value: object) -> JsonValue:
-    """Undo what storing did to a JSON tree: NumPy's scalars, and lists and nulls as JSON text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return cast("JsonValue", value.tolist())
-    if isinstance(value, str) and (value[:1] in ("[", "{") or value == "null"):
-        with suppress(json.JSONDecodeError):
-            return cast("JsonValue", json.loads(value))
-    return cast("JsonValue", value)

@@ -12,10 +12,11 @@ tools expect of layers; off tissue they compress to nothing.
 import json
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import anndata
 import numpy as np
@@ -275,3 +276,15 @@ def _storable(tree: Mapping[str, JsonValue]) -> dict[str, object]:
         else:
             stored[key] = value if isinstance(value, str | bool | int | float) else json.dumps(value, sort_keys=True)
     return stored
+
+
+def restored(value: object) -> JsonValue:
+    """Undo what `to_anndata` and a file did to a JSON tree: NumPy's scalars, and lists and nulls as JSON text."""
+    if isinstance(value, Mapping):
+        return {str(key): restored(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return cast("JsonValue", value.tolist())
+    if isinstance(value, str) and (value[:1] in ("[", "{") or value == "null"):
+        with suppress(json.JSONDecodeError):
+            return cast("JsonValue", json.loads(value))
+    return cast("JsonValue", value)

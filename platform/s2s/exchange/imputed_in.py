@@ -7,13 +7,12 @@ Decision: pitch, lattice and size come from `uns["s2s"]`, the origin from the po
 moved since says so instead of being drawn where it no longer lies.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import anndata
 import h5py
@@ -23,7 +22,7 @@ from pydantic import JsonValue
 from scipy import sparse
 
 from s2s.errors import InputError, MissingError, S2SError
-from s2s.exchange.anndata_out import ImputedSection, bin_centres
+from s2s.exchange.anndata_out import ImputedSection, bin_centres, restored
 from s2s.lattice.prediction import Interval
 
 Shape = Literal["square", "hexagonal"]
@@ -81,7 +80,7 @@ class ImputedTable:
 
     def provenance(self) -> dict[str, JsonValue]:
         """What made it, lists and nulls restored from the text that HDF5 makes of them."""
-        return _restored(self.data.uns["s2s"])
+        return cast("dict[str, JsonValue]", restored(self.data.uns["s2s"]))
 
     def section(self) -> ImputedSection:
         """The arrays that `anndata_out.to_anndata` was given, but for what it leaves out off tissue and where measured.
@@ -234,18 +233,6 @@ def _placed(data: anndata.AnnData, about: Mapping[str, object], where: str) -> I
             "export the file as it was imputed"
         )
     return ImputedTable(data=data, shape=shape, pitch_um=pitch_um, origin_um=(float(x), float(y)), lattice=table.lattice)
-
-
-def _restored(tree: Mapping[str, object]) -> dict[str, JsonValue]:
-    restored: dict[str, JsonValue] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            restored[key] = _restored(value)
-        elif isinstance(value, str):
-            restored[key] = json.loads(value) if value[:1] in "[{" or value == "null" else value
-        else:
-            restored[key] = value.item() if isinstance(value, np.generic) else value  # type: ignore[assignment]
-    return restored
 
 
 @contextmanager

@@ -106,6 +106,8 @@ class Champions:
         self._held: dict[str, Served] = {}
         self._entries: dict[str, ModelEntry] = {}
         self._refused: dict[str, str] = {}
+        self._written: dict[str, Held] = {}
+        self._fresh: dict[str, tuple[Release, bytes]] = {}  # held, not yet written down
         self.is_complete = False
 
     def refresh(self) -> None:
@@ -119,7 +121,7 @@ class Champions:
             `service/champions.json` and releases, where something changed.
         """
         summaries = list_models(self._settings)
-        entries, changed = {}, False
+        entries = {}
         for summary in summaries:
             champion = next((version.version for version in summary.versions if CHAMPION in version.aliases), None)
             problem = None
@@ -127,13 +129,13 @@ class Champions:
                 uri = f"models:/{summary.name}/{champion}"
                 held = self._held.get(summary.name)
                 if (held is None or held.uri != uri) and uri not in self._refused:
-                    changed |= self._try(summary.name, uri)
+                    self._try(summary.name, uri)
                 problem = self._refused.get(uri)
             entries[summary.name] = self._entry(summary, champion, problem)
         for name in set(self._held) - set(entries):
             del self._held[name]  # the model was deleted
         self._entries, self.is_complete = entries, True
-        if changed:
+        if self._fresh:
             self._write_down()
 
     def recall(self) -> None:
@@ -153,6 +155,7 @@ class Champions:
             served = _ready(held.uri, *read_release(held.folder, self._settings))
             self._held[name] = served
             self._entries[name] = _described(served, name)
+            self._written[name] = held
         self.is_complete = True
 
     def find(self, asked: str) -> str:
@@ -187,15 +190,16 @@ class Champions:
         own = {summary.name, summary.name.removeprefix(PREFIX), summary.tissue}
         return self._pinned is None or not own.isdisjoint(self._pinned)
 
-    def _try(self, name: str, uri: str) -> bool:
+    def _try(self, name: str, uri: str) -> None:
         try:
-            self._held[name] = load_served(uri, self._settings)
+            release, weights = load_release(uri, self._settings)
+            self._held[name] = _ready(uri, release, weights)
         except (InputError, MissingError) as error:
             self._refused[uri] = str(error)
             logger.warning("%s is refused, what was champion before goes on: %s", uri, error)
-            return False
+            return
+        self._fresh[name] = (release, weights)
         logger.info("%s answers now", uri)
-        return True
 
     def _entry(self, summary: ModelSummary, champion: int | None, problem: str | None) -> ModelEntry:
         served = self._held.get(summary.name)
@@ -216,12 +220,13 @@ class Champions:
         )
 
     def _write_down(self) -> None:
-        held = [
-            Held(uri=served.uri, folder=store_release(*load_release(served.uri, self._settings), self._settings))
-            for served in self._held.values()
-        ]
-        text = HeldChampions(champions=tuple(held)).model_dump_json(indent=2)
+        for name, (release, weights) in self._fresh.items():
+            if name in self._held:  # else it was deleted meanwhile
+                self._written[name] = Held(uri=self._held[name].uri, folder=store_release(release, weights, self._settings))
+        held = tuple(self._written[name] for name in self._held if name in self._written)
+        text = HeldChampions(champions=held).model_dump_json(indent=2)
         write_bytes(join(self._settings.root, "service", "champions.json"), text.encode(), self._settings)
+        self._fresh.clear()
 
 
 def _described(served: Served, name: str) -> ModelEntry:
