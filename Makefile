@@ -22,8 +22,7 @@ demo: $(VENV)/.ready ## two small tissues from file to registered model and impu
 	$(BIN)/s2s demo
 
 test: check chromium ## everything in check, then contract, numerics, browser and integration tests (real S3, MLflow, Ray and Chromium)
-	$(PYTEST) -n 2 --dist loadfile tests/contract tests/numerics tests/browser --deselect tests/contract/test_schemas.py
-	$(PYTEST) tests/integration tests/chaos -m 'not chaos'
+	$(PYTEST) -n 2 --dist loadfile tests/integration tests/chaos tests/contract tests/numerics tests/browser -m 'not chaos' --deselect tests/contract/test_schemas.py
 
 check: $(VENV)/.ready ## lint, format, types, floors, unit tests
 	$(BIN)/ruff check .

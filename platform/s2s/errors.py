@@ -6,6 +6,7 @@ exception is a defect of ours and keeps its traceback.
 """
 
 EXIT_CODE = 2
+MAX_REASON = 300
 
 
 class S2SError(Exception):
@@ -54,3 +55,17 @@ class PreemptedError(S2SError, InterruptedError):
 
 class StackError(S2SError, RuntimeError):
     """A part of the local stack is missing, did not start or does not answer."""
+
+
+def reason_of(error: BaseException, line: int = 0) -> str:
+    """Say in a line why somebody else's exception was raised.
+
+    Args:
+        error: The exception.
+        line: Which line of its words: mostly the first; Ray's say it in the last.
+
+    Returns:
+        `MAX_REASON` characters at most; its name where it says nothing.
+    """
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[line][:MAX_REASON]

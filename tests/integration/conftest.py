@@ -13,6 +13,7 @@ import pytest
 
 from integration.service import Running, serving, sparse_section
 from s2s import cli
+from s2s.client import Atlas
 from s2s.contracts.release import Release
 from s2s.orchestration.cluster import KEEPALIVE_ENV
 from s2s.stack import local
@@ -162,3 +163,10 @@ def sparse(tmp_path: Path) -> Path:
     path = tmp_path / "sparse.h5ad"
     sparse_section(path)
     return path
+
+
+@pytest.fixture
+def atlas(service: Running) -> Iterator[Atlas]:
+    """A client of that service."""
+    with Atlas(service.url, service.token) as client:
+        yield client

@@ -35,6 +35,7 @@ jobs: {{cpus: 0.25, lease_s: 4, poll_s: 0.5}}
 """
 NETWORK = {"features": 8, "blocks": 1, "layers": 2, "growth": 4, "window": 4, "heads": 2, "cascades": 1, "fill": "smooth"}
 TRAINING = {"max_steps": 20, "batch": 4, "window": 16, "validate_every": 10, "precision": "float32"}
+H5AD, NPZ = "application/x-hdf5", "application/x-npz"
 ACTIONS = ("impute", "jobs", "models")
 
 

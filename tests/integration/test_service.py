@@ -3,14 +3,8 @@
 import io
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
-import threading
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import anndata
@@ -20,19 +14,18 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from integration.service import MODEL, SECTION, TISSUE, Running, replica_of, s2s, train, until
+from integration.service import H5AD, MODEL, NPZ, SECTION, TISSUE, Running, s2s, until
 from s2s.client import Atlas
 from s2s.contracts.service import JobRequest
-from s2s.errors import ConfigError, InputError, MissingError, StackError
+from s2s.errors import ConfigError, InputError, MissingError
 from s2s.recipes.serving.tokens import create_token, revoke_token
 from s2s.stack.env_file import read_env_file
 from s2s.stack.ports import choose_ports
 from s2s.storage.location import join
-from s2s.storage.objects import list_below, write_bytes
-from s2s.tracking.server import connect
+from s2s.storage.objects import list_below
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("service", "stack")]
-H5AD, NPZ, ARROW = "application/x-hdf5", "application/x-npz", "application/vnd.apache.arrow.stream"
+ARROW = "application/vnd.apache.arrow.stream"
 CLIENT = """
 import sys, anndata
 from s2s.client import Atlas
@@ -41,12 +34,6 @@ with Atlas(url, token) as atlas:
     atlas.impute(anndata.read_h5ad(sparse), tissue="spleen", pitch_um=50, stride=2).write_h5ad(out)
 print([name for name in ("torch", "ray", "mlflow", "zarr.storage") if name in sys.modules and name != "zarr.storage"])
 """
-
-
-@pytest.fixture
-def atlas(service: Running) -> Iterator[Atlas]:
-    with Atlas(service.url, service.token) as atlas:
-        yield atlas
 
 
 def test_models_are_listed_and_described(atlas: Atlas) -> None:
@@ -179,123 +166,6 @@ def test_machines_see_health_and_figures(service: Running) -> None:
     assert {"at", "token", "client", "method", "path", "model", "status", "seconds"} == set(last)
 
 
-class Load:
-    """Asks again and again from some threads, and counts what came back."""
-
-    def __init__(self, service: Running, body: bytes, threads: int = 4) -> None:
-        self._service, self._body, self._stop = service, body, threading.Event()
-        self.statuses: Counter[int] = Counter()
-        self.models: Counter[str] = Counter()
-        self.answers: set[bytes] = set()
-        self._threads = [threading.Thread(target=self._work) for _ in range(threads)]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _work(self) -> None:
-        while not self._stop.is_set():
-            path = f"/v1/impute?tissue={TISSUE}&uncertainty=false"
-            status, headers, answer = self._service.ask("POST", path, self._body, Content_Type=H5AD, Accept=NPZ)
-            self.statuses[status] += 1
-            if status == 200:
-                self.models[headers["x-s2s-model"]] += 1
-                with np.load(io.BytesIO(answer), allow_pickle=False) as arrays:
-                    self.answers.add(headers["x-s2s-model"].encode() + arrays["imputed"].tobytes())
-
-
-def test_a_replica_killed_under_load_costs_nobody_an_answer(service: Running, sparse: Path) -> None:
-    with Load(service, sparse.read_bytes()) as load:
-        until(lambda: load.statuses[200] >= 5)
-        replica_of(service).kill()
-        before = load.statuses[200]
-        until(lambda: load.statuses[200] >= before + 10, 120)
-    assert set(load.statuses) == {200}
-    assert len(load.answers) == 1
-
-
-def test_a_new_champion_answers_without_a_lost_request_and_a_broken_one_never(service: Running, atlas: Atlas, sparse: Path) -> None:
-    with Load(service, sparse.read_bytes()) as load:
-        until(lambda: load.statuses[200] >= 3)
-        s2s("models", "promote", MODEL, 2)
-        until(lambda: load.models[f"models:/{MODEL}/2"] >= 3, 30)
-        assert set(load.statuses) == {200}
-        train(3)
-        write_bytes(weights_of(service, 3), b"no weights", service.settings)
-        s2s("models", "promote", MODEL, 3)
-        until(lambda: entry_of(atlas).problem is not None, 30)
-    assert set(load.statuses) == {200}
-    assert len(load.answers) == 2
-    found = entry_of(atlas)
-    assert found.version == 2
-    assert "damaged or exchanged" in str(found.problem)
-    s2s("models", "promote", MODEL, 1)
-    until(lambda: entry_of(atlas).version == 1, 30)
-
-
-def entry_of(atlas: Atlas):
-    return next(entry for entry in atlas.models().models if entry.name == MODEL)
-
-
-def weights_of(service: Running, version: int) -> str:
-    """URI on S3 of the weights of a version."""
-    source = str(connect(service.settings).client.get_model_version_download_uri(MODEL, str(version)))
-    (logged,) = re.findall(r"m-[0-9a-f]{32}", source)
-    root = join(service.settings.root, "mlflow")
-    (found,) = [name for name in list_below(root, service.settings) if logged in name and name.endswith("weights.safetensors")]
-    return join(root, found)
-
-
-@contextmanager
-def stopped(service: Running, words: str) -> Iterator[None]:
-    """A server of the stack that hangs."""
-    found = [
-        each
-        for each in psutil.process_iter(["cmdline"])
-        if words in " ".join(each.info["cmdline"] or ())
-        and str(service.settings.home) in " ".join(each.info["cmdline"] or ()) + str(env(each))
-    ]
-    assert found
-    for each in found:
-        os.kill(each.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for each in found:
-            os.kill(each.pid, signal.SIGCONT)
-
-
-def env(process: psutil.Process) -> dict[str, str]:
-    try:
-        return process.environ()
-    except psutil.Error:
-        return {}
-
-
-def test_serving_goes_on_while_the_registry_hangs(service: Running, sparse: Path) -> None:
-    with stopped(service, "mlflow.server"), Load(service, sparse.read_bytes(), threads=1) as load:
-        until(lambda: load.statuses[200] >= 5)
-    assert set(load.statuses) == {200}
-
-
-def test_without_s3_jobs_are_refused_for_now_and_come_back(service: Running, atlas: Atlas, sparse: Path) -> None:
-    body = json.dumps({"section": SECTION, "out": f"{service.settings.root}/served/x", "tissue": TISSUE}).encode()
-    assert service.ask("GET", "/v1/models")[0] == 200
-    with stopped(service, "weed"):
-        status, headers, answer = service.ask("POST", "/v1/impute", body, Content_Type="application/json")
-        assert status in (503, 504)
-        assert json.loads(answer)["is_retryable"]
-        assert "retry-after" in headers
-        assert service.ask("POST", f"/v1/impute?tissue={TISSUE}", sparse.read_bytes(), Content_Type=H5AD)[0] == 200
-    until(lambda: service.ask("POST", "/v1/impute", body, Content_Type="application/json")[0] == 202)
-
-
 def test_wrong_words_are_refused_in_one_sentence(service: Running, atlas: Atlas, sparse: Path) -> None:
     with pytest.raises(ConfigError, match="pitch_um"):
         atlas.impute_bytes(sparse.read_bytes(), TISSUE, pitch_um=-1)
@@ -351,14 +221,3 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_started(door, se
     said = door("serve", "--detach", *settings)
     assert said.code == 2
     assert words in said.err
-
-
-def test_a_job_outlives_the_service_that_took_it(service: Running, atlas: Atlas) -> None:
-    out = join(service.settings.root, "served", "outlives")
-    job = atlas.submit(JobRequest(section=SECTION, out=out, tissue=TISSUE))
-    s2s("serve", "--stop")
-    with pytest.raises(StackError, match="does not answer"), Atlas(service.url, service.token, timeout_s=2) as other:
-        other._connection._sleep = lambda seconds: None
-        other.models()
-    s2s("serve", "--config", service.config, "--detach")
-    assert job.wait(timeout_s=300).result is not None

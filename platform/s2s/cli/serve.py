@@ -1,5 +1,6 @@
 """`s2s serve`: tissue models behind HTTP."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -41,8 +42,8 @@ def serve(config: Config = None, set_: Set = None, stop: Stop = False, detach: D
     typer.echo(json.dumps({"url": url}) if json_ else f"{url}   ({url}/docs says how to use it; `s2s tokens create NAME` lets somebody in)")
     if detach:
         return
-    try:
+    with suppress(KeyboardInterrupt):
         threading.Event().wait()
-    finally:
-        typer.echo("stopping: running requests end first ...", err=True)
-        deploy.stop(settings)
+    typer.echo("stopping: running requests end first ...", err=True)
+    deploy.stop(settings)
+    typer.echo("stopped", err=True)

@@ -15,7 +15,7 @@ from anndata.io import read_elem
 from jaxtyping import Bool, Float, Float32
 from pydantic import JsonValue
 
-from s2s.errors import InputError, MissingError
+from s2s.errors import InputError, MissingError, reason_of
 from s2s.exchange.anndata_out import restored
 
 DENSE = ("array", "")
@@ -112,9 +112,8 @@ class ImputedReader:
                 provenance=told,
             )
         except (KeyError, AttributeError, TypeError, ValueError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise InputError(
-                f"expected an AnnData that `s2s impute` or `s2s atlas impute` wrote, in {self.uri} something is not there: {reason}"
+                f"expected an AnnData that `s2s impute` or `s2s atlas impute` wrote, in {self.uri} something is missing: {reason_of(error)}"
             ) from None
 
     def _layers(self, shape: tuple[int, int]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64, Int64
 
-from s2s.errors import InputError
+from s2s.errors import InputError, reason_of
 from s2s.exchange.anndata_out import ImputedSection, layers_of
 
 PLACES = ("array_row", "array_col")
@@ -58,8 +58,9 @@ def read_arrow(body: bytes, *, max_values: int) -> SpotTable:
     except InputError:
         raise
     except (pa.ArrowException, ValueError, OSError, struct.error, IndexError) as error:
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"expected an Arrow IPC stream as pyarrow.ipc.new_stream writes it, the body cannot be read: {words}") from None
+        raise InputError(
+            f"expected an Arrow IPC stream as pyarrow.ipc.new_stream writes it, the body cannot be read: {reason_of(error)}"
+        ) from None
     names = table.column_names
     genes = tuple(name for name in names if name not in PLACES)
     if len(set(names)) < len(names) or len(names) - len(genes) != len(PLACES) or not genes or not len(table):

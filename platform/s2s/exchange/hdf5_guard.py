@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 
-from s2s.errors import InputError
+from s2s.errors import InputError, reason_of
 
 MAX_OBJECTS = 5_000
 MAX_DEPTH = 12
@@ -31,8 +31,7 @@ def check_hdf5(path: Path, *, max_bytes: int) -> None:
     except InputError:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, UnicodeError) as error:
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"expected an AnnData file (h5ad) that is whole, the body cannot be read: {words}") from None
+        raise InputError(f"expected an AnnData file (h5ad) that is whole, the body cannot be read: {reason_of(error)}") from None
 
 
 class _Walk:

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float32
 from pydantic import JsonValue
 from scipy import sparse
 
-from s2s.errors import InputError, MissingError, S2SError
+from s2s.errors import InputError, MissingError, S2SError, reason_of
 from s2s.exchange.anndata_out import ImputedSection, bin_centres, restored
 from s2s.lattice.prediction import Interval
 
@@ -242,5 +242,4 @@ def _readable(where: str) -> Iterator[None]:
     except S2SError:
         raise
     except UNREADABLE as error:
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise InputError(f"expected an imputed section, {where} cannot be read ({reason}); copy it or impute it again") from None
+        raise InputError(f"expected an imputed section, {where} cannot be read ({reason_of(error)}); copy it or impute it again") from None

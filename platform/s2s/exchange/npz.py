@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Num
 from numpy.lib import format as npy
 
-from s2s.errors import InputError
+from s2s.errors import InputError, reason_of
 from s2s.exchange.anndata_out import ImputedSection, layers_of
 
 MEMBERS = {"values", "genes", "tissue", "observed"}
@@ -63,7 +63,7 @@ def read_npz(body: bytes, *, max_values: int) -> ArraySection:
     except InputError:  # a ValueError too, and it already says what is wrong
         raise
     except DAMAGE as error:
-        raise InputError(f"expected an npz as numpy.savez writes it, the body cannot be read: {_first_line(error)}") from None
+        raise InputError(f"expected an npz as numpy.savez writes it, the body cannot be read: {reason_of(error)}") from None
     return _joined(arrays)
 
 
@@ -133,7 +133,3 @@ def _mask(given: np.ndarray | None, name: str, grid: tuple[int, ...], otherwise:
     if given.shape != grid:
         raise InputError(f"expected {name} as (y, x) {grid}, got {given.shape}")
     return given.astype(np.bool_)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from s2s.contracts.run import Resources
 from s2s.contracts.settings import LOOPBACK_ENV, NO_STACK, Settings
-from s2s.errors import ConfigError, StackError
+from s2s.errors import ConfigError, StackError, reason_of
 
 KNOCK_S = 5.0
 PATIENCE_S = 20.0
@@ -53,8 +53,7 @@ def join(settings: Settings) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (RayError, ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StackError(f"expected a Ray head at {address}, it does not let us in: {reason}; {_advice(address)}") from None
+        raise StackError(f"expected a Ray head at {address}, it does not let us in: {reason_of(error)}; {_advice(address)}") from None
 
 
 class HeadWatch:

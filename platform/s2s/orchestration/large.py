@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings, load_settings
 from s2s.contracts.sharding import MemoryPlan
-from s2s.errors import PreemptedError, S2SError, StackError, StorageError
+from s2s.errors import PreemptedError, S2SError, StackError, StorageError, reason_of
 from s2s.orchestration.cluster import HeadWatch, asked_of, check_resources, join
 from s2s.orchestration.progress import EVERY_S, Poster, ProgressBoard
 from s2s.recipes.run import Progress
@@ -116,7 +116,7 @@ class _Group(threading.Thread):
         try:
             self._trainer.fit()
         except (TrainingFailedError, RayError) as error:
-            self.words = str(error).strip().splitlines()[-1]
+            self.words = reason_of(error, -1)
 
 
 def _trainer(name: str, config: RunConfig, settings: Settings, plan: MemoryPlan, board: "ActorHandle[Any]") -> "TorchTrainer":

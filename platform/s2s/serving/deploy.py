@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from s2s.contracts.service import ServiceConfig
 from s2s.contracts.settings import Settings, load_settings
-from s2s.errors import MissingError, StackError
+from s2s.errors import MissingError, StackError, reason_of
 from s2s.orchestration.cluster import join
 
 APP = "s2s"
@@ -109,8 +109,7 @@ def start(config: ServiceConfig, settings: Settings) -> str:
         serve.run(application(config), name=APP, route_prefix="/")
     except (RayError, RuntimeError) as error:
         serve.shutdown()  # type: ignore[no-untyped-call]  # else Serve keeps the port that it did not get
-        reason = str(error).strip().splitlines()
-        raise StackError(f"expected the service to come up, it did not: {reason[-1] if reason else type(error).__name__}") from None
+        raise StackError(f"expected the service to come up, it did not: {reason_of(error, -1)}") from None
     url = f"{'https' if config.tls is not None else 'http'}://{config.host}:{config.port}"
     if not _answers(url, config):
         serve.shutdown()  # type: ignore[no-untyped-call]

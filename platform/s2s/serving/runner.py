@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from s2s.contracts.service import JobSettings, ServiceConfig
 from s2s.contracts.settings import load_settings
-from s2s.errors import S2SError
+from s2s.errors import S2SError, reason_of
 from s2s.recipes.serving.jobs import do_job, job_status, list_jobs, read_job
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class JobRunner:
             except TimeoutError:
                 continue
             except (RayError, S2SError) as error:
-                logger.warning("job %s: %s", job_id, str(error).strip().splitlines()[-1:])
+                logger.warning("job %s: %s", job_id, reason_of(error, -1))
             del self._tasks[job_id]
 
     def _waiting(self) -> list[str]:

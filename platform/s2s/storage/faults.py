@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
 from s2s.contracts.settings import Settings
-from s2s.errors import ExistsError, MissingError, S2SError, StorageError
+from s2s.errors import ExistsError, MissingError, S2SError, StorageError, reason_of
 
 REFUSALS = (
     "InvalidAccessKeyId",
@@ -24,7 +24,6 @@ REFUSALS = (
     "(403)",
     "locate credentials",
 )
-MAX_REASON = 300
 
 
 @contextmanager
@@ -59,7 +58,7 @@ def _missing(uri: str, error: Exception, settings: Settings) -> str:
 
 
 def _broken(uri: str, error: Exception, settings: Settings) -> str:
-    reason = next(iter(str(error).splitlines()), "")[:MAX_REASON] or type(error).__name__
+    reason = reason_of(error)
     if not uri.startswith("s3://"):
         return f"cannot use {uri}: {reason}; check permissions and free space"
     where = f"S3 at {_endpoint(settings)}, bucket {uri.removeprefix('s3://').partition('/')[0]}"
