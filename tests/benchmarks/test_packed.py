@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from s2s.contracts.loading import Tree, merge, read_preset
@@ -65,8 +64,7 @@ def run(form: Tree, section: str, genes: list[str], settings: Settings) -> dict[
     """Seconds of a run, and of its loop; with several genes of scheme per_gene."""
     scheme = "per_gene" if len(genes) > 1 else "shared"
     given = {"name": scheme, "section": section, "genes": {"names": genes}, "tracking": {"register_model": False}}
-    resources = {"training": {"precision": "float32", "scheme": scheme}, "resources": {"cpus": torch.get_num_threads()}}
-    config = RunConfig.model_validate(merge(merge(form, resources), given))
+    config = RunConfig.model_validate(merge(merge(form, {"training": {"precision": "float32", "scheme": scheme}}), given))
     loop, started = Loop(config.training.max_steps), now()
     single_shot(config, settings, loop)
     spans = {"whole": tuple(b - a for a, b in zip(started, now(), strict=True)), "loop": loop.took}
@@ -74,6 +72,7 @@ def run(form: Tree, section: str, genes: list[str], settings: Settings) -> dict[
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.parametrize(
     ("form", "num_alone"),
     [
@@ -82,8 +81,9 @@ def run(form: Tree, section: str, genes: list[str], settings: Settings) -> dict[
         pytest.param(LAPTOP, 4, id="laptop"),  # 32,768
     ],
 )
-def test_packed_against_one_after_another(benchmark, form: Tree, num_alone: int) -> None:
-    found: dict[str, float] = {"threads": torch.get_num_threads()}
+def test_packed_against_one_after_another(benchmark, form: Tree, num_alone: int, cores: int) -> None:
+    form = merge(form, {"resources": {"cpus": cores}})
+    found: dict[str, float] = {"cores": cores}
 
     def measure() -> None:
         with tempfile.TemporaryDirectory() as home:

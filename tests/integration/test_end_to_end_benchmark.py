@@ -149,7 +149,7 @@ def test_ctrl_c_is_one_sentence_and_leaves_nobody_behind(start, s2s_home: Path, 
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=60)
     assert process.returncode == 130, words
-    assert "stopped; the same command resumes where it was" in words
+    assert "stopped; the same command goes on from what is kept" in words
     assert "Traceback" not in words
     assert psutil.wait_procs(workers, timeout=10)[1] == []
 

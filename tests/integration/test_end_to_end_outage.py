@@ -31,12 +31,12 @@ def has_checkpoint(run: str, settings: Settings) -> bool:
 
 
 def test_a_training_outlives_mlflow_and_its_records_arrive_once(
-    start, door, stack: Path, job: Path, tmp_path: Path, mlflow_comes_back: None
+    start, door, stack: Path, job: Path, small_section: tuple[str, ...], tmp_path: Path, mlflow_comes_back: None
 ) -> None:
     settings, runs = load_settings(), "s3://atlas/runs"
-    assert door("ingest", "synthetic", "--kind", "layers", "--height", 48, "--width", 48, "--genes", 12).code == 0
+    assert door(*small_section, "--kind", "layers", "--id", "synthetic-outage", "--seed", 7).code == 0
     known = set(list_names(runs, settings))
-    process = start("train", job, *OFTEN, "--set", "section=synthetic-layers", "--out", tmp_path / "out")
+    process = start("train", job, *OFTEN, "--set", "section=synthetic-outage", "--out", tmp_path / "out")
     deadline = time.monotonic() + 120
     while not any(has_checkpoint(join(runs, name), settings) for name in set(list_names(runs, settings)) - known):
         assert process.poll() is None, process.communicate()[1]

@@ -126,6 +126,18 @@ def test_a_gene_for_which_there_is_no_room_beside_others_is_trained_as_alone_bit
         np.testing.assert_array_equal(mean[place], imputed_by(alone, run, (gene,))[0])
 
 
+@pytest.mark.parametrize("pass_bins", [pytest.param(5200, id="packs"), pytest.param(64, id="one-by-one")])
+def test_on_several_cores_the_same_is_learnt_bit_for_bit(make_run: MakeRun, expression: np.ndarray, pass_bins: int) -> None:
+    fitted = [
+        fit_on(make_run(expression, f"cores-{cpus}", {**form("smooth", pass_bins=pass_bins), "resources": {"cpus": cpus, "memory_gb": 64}}))
+        for cpus in (1, 3)
+    ]
+    alone, abreast = map(networks_of, fitted)
+    assert [largest_difference(one, other) for one, other in zip(alone, abreast, strict=True)] == [0] * len(GENES)
+    assert fitted[0].losses == fitted[1].losses
+    assert fitted[0].errors == fitted[1].errors
+
+
 class KilledError(Exception):
     """Stands for a killed process."""
 

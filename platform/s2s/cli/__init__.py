@@ -87,5 +87,5 @@ def main() -> None:
         sys.exit(errors.EXIT_CODE)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has turned Ctrl-C into this code, without a word
-            typer.echo("stopped; the same command resumes where it was", err=True)
+            typer.echo("stopped; the same command goes on from what is kept", err=True)
         raise

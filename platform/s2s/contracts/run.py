@@ -178,7 +178,7 @@ class ImputationConfig(Part):
 class Resources(Part):
     """What one run asks of the cluster."""
 
-    cpus: float = Field(2, gt=0, description="cores; also the number of torch threads")
+    cpus: float = Field(2, gt=0, description="cores: threads of torch; of scheme per_gene, trainings at once")
     gpus: float = Field(0, ge=0, description="graphics processors; a fraction shares one")
     memory_gb: float = Field(4, gt=0, description="main memory to reserve")
     gpu_memory_gb: float = Field(40, gt=0, description="memory of one graphics processor, by which a training is planned")

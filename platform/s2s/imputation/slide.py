@@ -7,6 +7,7 @@ predict every bin in up to 1,024 windows and take the mean, which costs hundreds
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from s2s.lattice.measured import Measured, axial_array, on_axial_grid, one_gene
 from s2s.lattice.prediction import Field
 from s2s.lattice.sampling import anchored
 from s2s.network import CDCIN, predict
+from s2s.network.threads import libraries_on
 
 Progress = Callable[[int, int], None]
 
@@ -105,10 +107,19 @@ def _impute_each(imputers: GeneImputers, measured: Measured, config: ImputationC
     num_genes = len(measured.genes)
     assert len(imputers.each) == num_genes, f"{len(imputers.each)} networks for {num_genes} genes"
     imputed = np.empty(measured.expression.shape, np.float32)
-    for place, imputer in enumerate(imputers.each):
+
+    def impute(place: int) -> None:
         own = None if fill is None else fill[place : place + 1]
-        imputed[place] = impute_section(imputer, one_gene(measured, place), config, fill=own)[0]
-        on_progress(place + 1, num_genes)
+        imputed[place] = impute_section(imputers.each[place], one_gene(measured, place), config, fill=own)[0]
+
+    is_on_cpu = next(imputers.each[0].network.parameters()).device.type == "cpu"
+    pool = ThreadPoolExecutor(torch.get_num_threads() if is_on_cpu else 1, "s2s-genes")
+    try:
+        with libraries_on(1):
+            for done, _ in enumerate(pool.map(impute, range(num_genes)), start=1):
+                on_progress(done, num_genes)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return imputed
 
 

@@ -1,8 +1,9 @@
-"""A network for each gene, as the paper trains them: in one process, packs of them side by side, each as if it were alone.
+"""A network for each gene, as the paper trains them: in one process, packs of them side by side, a core for each pack.
 
 What a gene's network is taught is what a run of that gene alone (`genes.names: [GENE]`) is taught; section, normalisation, photographs
 and judgement are there once for all. Decision: a pack has checkpoints of its own, in a folder named by its genes, so that an interrupted
-run repeats no pack that was finished; the price is one checkpoint per pack more than the two of a run.
+run repeats no pack that was finished; the price is one checkpoint per pack more than the two of a run. Cores are spent on packs, not on
+operations: two threads of one small operation wait for each other, two trainings do not (`packed_genes_2core_202611.md`).
 """
 
 import copy
@@ -17,7 +18,9 @@ from s2s.kriging.folds import Fold, Hidden
 from s2s.lattice.measured import HeldOut, Measured, one_gene
 from s2s.lattice.prediction import Field
 from s2s.network import CDCIN
+from s2s.recipes.abreast import Abreast
 from s2s.recipes.learning import Curves, Lessons, Watch, lessons_of, load_photographs, new_network, study, take_device, trusted
+from s2s.recipes.planning import trainings_at_once
 from s2s.recipes.run import Run
 from s2s.tracking.tracker import Tracker
 from s2s.training.packed import Member, new_pack, pack_size, packed_batches
@@ -74,24 +77,68 @@ class _Pack:
     run: Run
     genes: tuple[Measured, ...]
     lessons: tuple[Lessons, ...]
+    network: CDCIN
     watch: Watch
 
-    def network(self, place: int, network: CDCIN, best_step: int, error: float | None) -> GeneNetwork:
+    def trained(self, place: int, network: CDCIN, best_step: int, error: float | None) -> GeneNetwork:
         """Take down what became of a member, and find out how far it is to be trusted."""
         gene = self.genes[place]
         imputer = trusted(self.run, network, gene, self.lessons[place].known.folds)
         return GeneNetwork(gene=gene.genes[0], best_step=best_step, validation_error=error, imputer=imputer)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taught:
+    """What became of a pack."""
+
+    networks: list[GeneNetwork]
+    known: Hidden
+    steps: int
+    watch: Watch
+
+
+class _Teacher:
+    """Teaches any pack of the genes of a run; several packs at once, each in a thread."""
+
+    def __init__(self, run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker, crew: Crew) -> None:
+        self._run, self._measured, self._truth, self._tracker, self._crew = run, measured, truth, tracker, crew
+        self.device, self._photographs, self._network = take_device(run), load_photographs(run), new_network(run)
+        size = 1 if crew.recompute else pack_size(run.config.training, self.device, has_photographs=self._photographs is not None)
+        self.packs = _packs(len(measured.genes), size)
+        self.tracer = Tracer(self.device) if run.config.profile else None
+        self.abreast = Abreast(run.on_progress, len(self.packs) * run.config.training.max_steps)
+
+    def teach(self, number: int) -> _Taught:
+        """Train the networks of a pack."""
+        pack = self._gather(number)
+        networks, steps = _learn_alone(pack, self._crew) if len(pack.genes) == 1 else _learn_side_by_side(pack)
+        self.abreast.over(pack.run.part, self._run.config.training.max_steps)
+        return _Taught(networks=networks, known=_joined([lesson.known for lesson in pack.lessons]), steps=steps, watch=pack.watch)
+
+    def _gather(self, number: int) -> _Pack:
+        places, training = self.packs[number], self._run.config.training
+        name = f"genes-{places.start:06d}-{places.stop - 1:06d}"
+        part = replace(self._run, on_progress=self.abreast.progress_of(name), part=name)
+        genes = tuple(one_gene(self._measured, place) for place in places)
+        # Photographs are the same for all, as seed and step are: those of the first member are taken by every one.
+        lessons = [
+            lessons_of(part, gene, _one_truth(self._truth, place), self._photographs if place == places.start else None)
+            for place, gene in zip(places, genes, strict=True)
+        ]
+        curves = Curves(self._tracker, ALONE, training.batch * len(places), number * training.max_steps)
+        watch = Watch(device=self.device, curves=curves, tracer=None if number else self.tracer)
+        return _Pack(run=part, genes=genes, lessons=tuple(lessons), network=copy.deepcopy(self._network), watch=watch)
+
+
 def learn_each(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tracker, crew: Crew) -> LearntEach:
-    """Train a network for each gene, pack by pack, from their checkpoints where there are any.
+    """Train a network for each gene, as many packs at once as `trainings_at_once` says, from their checkpoints where there are any.
 
     Args:
         run: Configuration and inputs.
         measured: What the networks may see, each its gene.
         truth: As of `learn`.
-        tracker: Gets the curves, those of one pack after those of another.
-        crew: This process alone; with `recompute` the networks are trained one after the other.
+        tracker: Gets the curves of every pack, numbered as if they had been trained one after the other.
+        crew: This process alone; with `recompute` the networks are trained one by one.
 
     Raises:
         InputError: as of `learn`.
@@ -101,30 +148,20 @@ def learn_each(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tra
         Checkpoints of every pack.
     """
     assert crew.world.size == 1, "networks of genes are trained in one process"
-    training, device, photographs = run.config.training, take_device(run), load_photographs(run)
-    size = 1 if crew.recompute else pack_size(training, device, has_photographs=photographs is not None)
-    packs = _packs(len(measured.genes), size)
-    watch = Watch(device=device, curves=Curves(tracker, ALONE, training.batch), tracer=Tracer(device) if run.config.profile else None)
-    networks, known, curves, steps = list[GeneNetwork](), list[Hidden](), list[Curves](), 0
-    for number, places in enumerate(packs):
-        before = number * training.max_steps
-        part = _part(run, places, before, len(packs) * training.max_steps)
-        genes = tuple(one_gene(measured, place) for place in places)
-        # Photographs are the same for all, as seed and step are: those of the first member are taken by every one.
-        lessons = [
-            lessons_of(part, gene, _one_truth(truth, place), photographs if place == places.start else None)
-            for place, gene in zip(places, genes, strict=True)
-        ]
-        curves.append(Curves(tracker, ALONE, training.batch * len(places), before))
-        own = replace(watch, curves=curves[-1], tracer=None if number else watch.tracer)
-        pack = _Pack(run=part, genes=genes, lessons=tuple(lessons), watch=own)
-        learnt, done = _learn_alone(pack, crew) if len(places) == 1 else _learn_side_by_side(pack)
-        networks, steps = [*networks, *learnt], max(steps, done)
-        known.append(_joined([lesson.known for lesson in lessons]))
-    sizes = [len(places) for places in packs]
-    watch.curves.losses = _mean_curve([each.losses for each in curves], sizes)
-    watch.curves.errors = _mean_curve([each.errors for each in curves], sizes)
-    return LearntEach(networks=tuple(networks), known=_joined(known), steps=steps, watch=watch)
+    teacher = _Teacher(run, measured, truth, tracker, crew)
+    taught = teacher.abreast.each(teacher.teach, range(len(teacher.packs)), trainings_at_once(run.config))
+    watch = Watch(device=teacher.device, curves=Curves(tracker, ALONE, run.config.training.batch), tracer=teacher.tracer)
+    sizes = [len(places) for places in teacher.packs]
+    watch.curves.losses = _mean_curve([each.watch.curves.losses for each in taught], sizes)
+    watch.curves.errors = _mean_curve([each.watch.curves.errors for each in taught], sizes)
+    for each in taught:
+        watch.phases.add(each.watch.phases)
+    return LearntEach(
+        networks=tuple(network for each in taught for network in each.networks),
+        known=_joined([each.known for each in taught]),
+        steps=max(each.steps for each in taught),
+        watch=watch,
+    )
 
 
 def _packs(num_genes: int, most: int) -> list[range]:
@@ -137,7 +174,7 @@ def _packs(num_genes: int, most: int) -> list[range]:
 def _learn_side_by_side(pack: _Pack) -> tuple[list[GeneNetwork], int]:
     run, lessons = pack.run, pack.lessons
     members = [Member(gene=gene.genes[0], validate=lesson.validate) for gene, lesson in zip(pack.genes, lessons, strict=True)]
-    state = new_pack(new_network(run), run.config.training, pack.watch.device, members)
+    state = new_pack(pack.network, run.config.training, pack.watch.device, members)
     taught = Lessons(
         known=lessons[0].known,
         batches=lambda step: packed_batches([lesson.batches(step) for lesson in lessons]),
@@ -146,29 +183,19 @@ def _learn_side_by_side(pack: _Pack) -> tuple[list[GeneNetwork], int]:
     study(run, state, taught, pack.watch)
     each = enumerate(zip(members, state.each(), strict=True))
     return [
-        pack.network(place, copy.deepcopy(network), member.best_step or state.step, member.best_error if member.best_step else None)
+        pack.trained(place, copy.deepcopy(network), member.best_step or state.step, member.best_error if member.best_step else None)
         for place, (member, network) in each
     ], state.step
 
 
 def _learn_alone(pack: _Pack, crew: Crew) -> tuple[list[GeneNetwork], int]:
     """As a run of this gene would: where a step leaves no room for others beside it, they would gain nothing."""
-    network = new_network(pack.run)
-    network.recompute = crew.recompute
-    state = crew.start(network, pack.run.config.training, pack.watch.device)
+    pack.network.recompute = crew.recompute
+    state = crew.start(pack.network, pack.run.config.training, pack.watch.device)
     state.gene = pack.genes[0].genes[0]
     study(pack.run, state, pack.lessons[0], pack.watch)
     error = state.best_error if state.best_step else None
-    return [pack.network(0, state.network, state.best_step or state.step, error)], state.step
-
-
-def _part(run: Run, places: range, before: int, steps: int) -> Run:
-    """The run as far as it concerns a pack: checkpoints in a folder of its own, progress counted over all packs."""
-
-    def told(stage: str, done: int, total: int, note: str = "") -> None:
-        run.on_progress(stage, *((before + done, steps) if stage == "train" else (done, total)), note)
-
-    return replace(run, on_progress=told, part=f"genes-{places.start:06d}-{places.stop - 1:06d}")
+    return [pack.trained(0, state.network, state.best_step or state.step, error)], state.step
 
 
 def _one_truth(truth: HeldOut | None, place: int) -> HeldOut | None:

@@ -56,6 +56,18 @@ def plan_run(config: RunConfig, *, is_local: bool = False) -> MemoryPlan:
     )
 
 
+def trainings_at_once(config: RunConfig) -> int:
+    """How many networks of genes, or packs of them, a run trains at once: one per core, of what fits into its memory.
+
+    Args:
+        config: Of scheme `per_gene`; on a GPU, and where a trace is made, one.
+    """
+    if config.resources.gpus > 0 or config.profile:
+        return 1
+    plan = plan_run(config, is_local=True)
+    return max(1, min(int(config.resources.cpus), (plan.budget - LIBRARIES_BYTES) // plan.chosen.total))
+
+
 def announce(plan: MemoryPlan, on_progress: Progress) -> None:
     """Say what was chosen and why, where it is not what everybody expects: one device that keeps everything."""
     chosen = plan.chosen
@@ -71,7 +83,9 @@ def _options(config: RunConfig, shape: Shape, pass_bins: int, *, is_local: bool)
         for recompute in (False, True) if asked.recompute is None else (asked.recompute,):
             for strategy in strategies:
                 least = asked.min_workers or workers  # in the smallest group each holds the most
-                found = estimate(shape, strategy, least, recompute=recompute, bins=min(pass_bins, _bins_of_a_step(config) // least))
+                found = estimate(
+                    shape, strategy, least, recompute=recompute, bins=min(pass_bins, _bins_of_a_step(config, pass_bins) // least)
+                )
                 yield found.model_copy(update={"workers": workers})
 
 
@@ -84,7 +98,9 @@ def _numbers_of_workers(config: RunConfig, *, is_local: bool) -> list[int]:
     return numbers or [1]
 
 
-def _bins_of_a_step(config: RunConfig) -> int:
+def _bins_of_a_step(config: RunConfig, pass_bins: int) -> int:
+    if config.training.scheme == "per_gene":
+        return pass_bins  # networks of several genes fill what that of one does not
     """Of the largest pass there could be: all windows of all terms at once."""
     terms = sum(weight > 0 for weight in config.training.weights.model_dump().values())
     return int(config.training.batch * config.training.window**2 * terms)

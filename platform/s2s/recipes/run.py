@@ -65,7 +65,7 @@ class Run:
         on_progress: Told what is going on.
         place: Where its folder lies, below the root.
         lease: Of the attempt that works on it; None where nobody else could.
-        part: Folder below its checkpoints, where several networks are trained one after the other.
+        part: Folder below its checkpoints, where a run trains several networks.
     """
 
     config: RunConfig

@@ -231,7 +231,7 @@ class Watched:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.monotonic(), 499  # of one that was given up before there was an answer
+        request, started, status = Request(scope), time.monotonic(), 499  # of one that was given up before there was an answer
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -240,9 +240,14 @@ class Watched:
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            if self._service.drain.is_on:
+                refusal = problem(UNAVAILABLE, "the service is being stopped; try again")
+                await (await answer_http(request, refusal))(scope, receive, watched)
+            else:
+                with self._service.drain.request():
+                    await self._app(scope, receive, watched)
         finally:
-            seconds, request = time.monotonic() - started, Request(scope)
+            seconds = time.monotonic() - started
             route = getattr(scope.get("route"), "path", "other")
             self._service.figures.count(request.method, route, status, seconds)
             if request.url.path.startswith("/v1"):

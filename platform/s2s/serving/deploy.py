@@ -8,6 +8,7 @@ import json
 import logging
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -35,6 +36,10 @@ class Door:
         from s2s.serving.service import make_service
 
         self._service = make_service(ServiceConfig.model_validate_json(config), load_settings(is_local=False), imputers)
+
+    async def drain(self) -> None:
+        """Let requests end and nobody in."""
+        await self._service.drain.finish(DRAIN_S)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Build what answers."""
@@ -158,6 +163,10 @@ def stop(settings: Settings) -> None:
     """
     join(settings)
     from ray import serve
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    with suppress(RayError, RayServeException, TimeoutError):  # where there is no door, nobody waits for an answer
+        serve.get_app_handle(APP).drain.remote().result(timeout_s=DRAIN_S + ANSWER_S)
     serve.shutdown()  # type: ignore[no-untyped-call]

@@ -22,6 +22,7 @@ from s2s.errors import S2SError
 from s2s.recipes.serving.answering import Answer, Asked
 from s2s.recipes.serving.tokens import Doorkeeper
 from s2s.serving.access import Audit, Gate, Rate, require_tissue
+from s2s.serving.draining import Drain
 from s2s.serving.imputer import Described
 from s2s.serving.metrics import Figures
 from s2s.serving.problems import refusal_of
@@ -47,6 +48,7 @@ class Service:
         figures: Counts them.
         threads: For calls of the store and the registry.
         over: Jobs that are known to be over.
+        drain: Ends it.
     """
 
     config: ServiceConfig
@@ -57,6 +59,7 @@ class Service:
     figures: Figures
     threads: Threads
     over: set[str] = field(default_factory=set)
+    drain: Drain = field(default_factory=Drain)
 
     async def enter(self, request: Request, action: Action) -> TokenRecord:
         """Say whose a request is; see `Gate.enter`."""

@@ -5,6 +5,7 @@ is ever recorded, once. Whoever follows the fleet sends the journals on (`finish
 MLflow when the run is finished; files are not copied there at all, they lie beside the journal.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
@@ -26,6 +27,7 @@ class Journal:
     def __init__(self) -> None:
         self._records: list[Record] = []
         self._curves: dict[str, tuple[Curve, list[Point]]] = {}
+        self._mutex = threading.Lock()
 
     def params(self, values: Mapping[str, str]) -> None:
         """Record settings, once each."""
@@ -33,10 +35,10 @@ class Journal:
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Record numbers at a step; what is not finite is left out."""
-        for name, value in values.items():
-            if isfinite(value):
+        points = [(name, Point(at_ms=now_ms(), step=step, value=float(value))) for name, value in values.items() if isfinite(value)]
+        with self._mutex:
+            for name, point in points:
                 curve, live = self._curves.setdefault(name, (Curve(), []))
-                point = Point(at_ms=now_ms(), step=step, value=float(value))
                 if curve.offer(point):
                     live.append(point)
 

@@ -11,7 +11,7 @@ Status = Literal["finished", "failed", "killed"]
 
 
 class Tracker(Protocol):
-    """Takes what a run has to say. No method blocks on a network, and none fails a training."""
+    """Takes what a run has to say. No method blocks on a network, none fails a training, and several threads may call `metrics`."""
 
     def params(self, values: Mapping[str, str]) -> None:
         """Record settings, once each."""

@@ -34,7 +34,15 @@ class Phases:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            self._count(name, time.perf_counter() - started)
+
+    def add(self, other: "Phases") -> None:
+        """Count what another stopwatch has counted; beside this one, it may have gone at the same time."""
+        for name, seconds in other.seconds.items():
+            self._count(name, seconds)
+
+    def _count(self, name: str, seconds: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

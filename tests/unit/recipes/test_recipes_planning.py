@@ -6,16 +6,23 @@ from s2s.contracts.loading import validate
 from s2s.contracts.run import RunConfig
 from s2s.contracts.sharding import MemoryPlan
 from s2s.errors import ConfigError
-from s2s.recipes.planning import announce, plan_run
+from s2s.recipes.planning import announce, plan_run, trainings_at_once
+from s2s.training.memory import LIBRARIES_BYTES
 
 WIDE = {"features": 64, "growth": 64, "blocks": 2, "layers": 2, "cascades": 8}
 """Three million parameters."""
+EACH = {"training": {"scheme": "per_gene"}, "tracking": {"register_model": False}}
 
 
 def plan(memory_gb: float = 16, *, is_local: bool = False, **changes: object) -> MemoryPlan:
     # 16 GB hold the usual network in float32 too, which processors without bfloat16 compute in.
     tree = {"name": "x", "section": "y", "resources": {"cpus": 1, "memory_gb": memory_gb}, **changes}
     return plan_run(validate(RunConfig, tree, where="test"), is_local=is_local)
+
+
+def each(memory_gb: float, **resources: float) -> RunConfig:
+    tree = {"name": "x", "section": "y", "resources": {"memory_gb": memory_gb, **resources}, **EACH}
+    return validate(RunConfig, tree, where="test")
 
 
 def words(found: MemoryPlan) -> tuple[str, int, bool]:
@@ -51,8 +58,26 @@ def test_workers_that_are_asked_for_share_the_least_that_fits() -> None:
 
 
 def test_networks_of_genes_stay_in_one_process_whatever_they_take() -> None:
-    each = {"training": {"scheme": "per_gene"}, "tracking": {"register_model": False}}
-    assert words(plan(1, network=WIDE, **each)) == ("single", 1, True)
+    assert words(plan(1, network=WIDE, **EACH)) == ("single", 1, True)
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        pytest.param({"cpus": 1}, 1, id="a-core"),
+        pytest.param({"cpus": 3.5}, 3, id="several"),
+        pytest.param({"cpus": 0.5}, 1, id="part-of-a-core"),
+        pytest.param({"cpus": 4, "gpus": 1}, 1, id="gpu"),
+    ],
+)
+def test_networks_of_genes_train_at_once_on_as_many_cores_as_there_are(resources: dict[str, float], expected: int) -> None:
+    assert trainings_at_once(each(64, **resources)) == expected
+
+
+def test_no_more_networks_of_genes_train_at_once_than_fit_into_memory() -> None:
+    one = plan_run(each(64), is_local=True).chosen.total
+    assert trainings_at_once(each((2.5 * one + LIBRARIES_BYTES) / 1e9, cpus=64)) == 2
+    assert trainings_at_once(each(0.1, cpus=64)) == 1
 
 
 @pytest.mark.parametrize("strategy", ["zero1", "zero2", "zero3"])
