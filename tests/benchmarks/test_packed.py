@@ -76,7 +76,7 @@ def run(form: Tree, section: str, genes: list[str], settings: Settings) -> dict[
 @pytest.mark.parametrize(
     ("form", "num_alone"),
     [
-        pytest.param(SMALL_WINDOWS, NUM_GENES, id="windows-of-16"),  # 2,560 bins a step: packs of five and six
+        pytest.param(SMALL_WINDOWS, NUM_GENES, id="windows-of-16"),  # 2,560 bins a step: four packs of four
         pytest.param(LARGE_WINDOWS, 4, id="windows-of-32"),  # 10,240: no room for a second
         pytest.param(LAPTOP, 4, id="laptop"),  # 32,768
     ],

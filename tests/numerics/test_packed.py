@@ -14,6 +14,7 @@ from s2s.imputation.slide import GeneImputers
 from s2s.lattice.measured import Measured
 from s2s.network import CDCIN
 from s2s.recipes.fitting import Fitted, fit
+from s2s.recipes.per_gene import packs_of
 from s2s.recipes.run import Run
 from s2s.streaming.photographs import PhotographPool
 from s2s.streaming.sections import measure
@@ -204,3 +205,20 @@ def test_the_curves_are_means_over_genes(make_run: MakeRun, expression: np.ndarr
 def test_a_pack_is_as_large_as_a_pass(changes: dict[str, object], expected: int) -> None:
     training = TrainingConfig.model_validate(changes)
     assert pack_size(training, CPU, has_photographs=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("num_genes", "most", "device", "sizes"),
+    [
+        pytest.param(16, 6, "cpu", [4] * 4, id="four-cores-end-together"),
+        pytest.param(60, 6, "cpu", [5] * 12, id="twelve-rather-than-ten"),
+        pytest.param(16, 6, "cuda", [5, 5, 6], id="as-few-as-hold-them"),
+        pytest.param(9, 12, "cpu", [4, 5], id="none-smaller-than-four"),
+        pytest.param(5, 12, "cpu", [5], id="one"),
+        pytest.param(3, 1, "cpu", [1] * 3, id="one-by-one"),
+    ],
+)
+def test_packs_are_cut_so_that_cores_end_together(num_genes: int, most: int, device: str, sizes: list[int]) -> None:
+    packs = packs_of(num_genes, most, Device(name=device, precision="float32"))
+    assert [len(pack) for pack in packs] == sizes
+    assert [place for pack in packs for place in pack] == list(range(num_genes))

@@ -23,12 +23,16 @@ from s2s.recipes.learning import Curves, Lessons, Watch, lessons_of, load_photog
 from s2s.recipes.planning import trainings_at_once
 from s2s.recipes.run import Run
 from s2s.tracking.tracker import Tracker
-from s2s.training.packed import Member, new_pack, pack_size, packed_batches
+from s2s.training.packed import LEAST_MEMBERS, Member, new_pack, pack_size, packed_batches
 from s2s.training.single import Crew
+from s2s.training.step import Device
 from s2s.training.timing import Tracer
 from s2s.training.world import ALONE
 
 Curve = Sequence[tuple[int, float]]
+
+TOGETHER = 4
+"""Packs that two or four cores begin and end together; not a setting, for an interrupted run must find its packs whatever its cores are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +108,7 @@ class _Teacher:
         self._run, self._measured, self._truth, self._tracker, self._crew = run, measured, truth, tracker, crew
         self.device, self._photographs, self._network = take_device(run), load_photographs(run), new_network(run)
         size = 1 if crew.recompute else pack_size(run.config.training, self.device, has_photographs=self._photographs is not None)
-        self.packs = _packs(len(measured.genes), size)
+        self.packs = packs_of(len(measured.genes), size, self.device)
         self.tracer = Tracer(self.device) if run.config.profile else None
         self.abreast = Abreast(run.on_progress, len(self.packs) * run.config.training.max_steps)
 
@@ -164,9 +168,11 @@ def learn_each(run: Run, measured: Measured, truth: HeldOut | None, tracker: Tra
     )
 
 
-def _packs(num_genes: int, most: int) -> list[range]:
-    """Cut genes into as few packs as hold them, of sizes that differ by one at most."""
+def packs_of(num_genes: int, most: int, device: Device) -> list[range]:
+    """Cut genes into few packs whose sizes differ by one at most; on a CPU into a multiple of `TOGETHER` where they stay large enough."""
     number = -(-num_genes // most)
+    if device.name == "cpu":
+        number = max(number, min(-(-number // TOGETHER) * TOGETHER, num_genes // LEAST_MEMBERS))
     ends = [num_genes * place // number for place in range(number + 1)]
     return [range(start, stop) for start, stop in pairwise(ends)]
 
