@@ -78,19 +78,19 @@ def test_a_new_champion_answers_without_a_lost_request_and_a_broken_one_never(se
     with Load(service, sparse.read_bytes()) as load:
         until(lambda: load.statuses[200] >= 3)
         s2s("models", "promote", MODEL, 2)
-        until(lambda: load.models[f"models:/{MODEL}/2"] >= 3, 30)
+        until(lambda: load.models[f"models:/{MODEL}/2"] >= 3)
         assert set(load.statuses) == {200}
         train(3)
         write_bytes(weights_of(service, 3), b"no weights", service.settings)
         s2s("models", "promote", MODEL, 3)
-        until(lambda: entry_of(atlas).problem is not None, 30)
+        until(lambda: entry_of(atlas).problem is not None)
     assert set(load.statuses) == {200}
     assert len(load.answers) == 2
     found = entry_of(atlas)
     assert found.version == 2
     assert "damaged or exchanged" in str(found.problem)
     s2s("models", "promote", MODEL, 1)
-    until(lambda: entry_of(atlas).version == 1, 30)
+    until(lambda: entry_of(atlas).version == 1)
 
 
 def entry_of(atlas: Atlas):
