@@ -6,6 +6,7 @@ speaks its own language: counts as npz there and back, and planes as JSON, all t
 
 import asyncio
 import io
+import itertools
 import json
 import os
 import statistics
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -38,6 +40,8 @@ SIDE, GENES = 24, 60
 CLIENTS, SECONDS, ROUNDS = (1, 8, 32), 20.0, 2
 SMALL_REQUESTS = 10_000
 MODEL = "s2s-synthetic-glands"
+RIVALS = {"mlflow": 2, "mlflow on one thread": 1}
+"""Threads of torch and BLAS in `mlflow models serve`: as many as there are cores, as usual, and one, which small matrices like better."""
 
 
 @contextmanager
@@ -70,10 +74,16 @@ def ours(home: Path, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def theirs(home: Path, port: int) -> Iterator[None]:
+def theirs(home: Path, port: int, threads: int = 2) -> Iterator[None]:
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     given = read_env_file(home / "stack.env")
-    environment = {**os.environ, **given, "MLFLOW_TRACKING_URI": str(load_settings().mlflow_uri), "PATH": tools, "OMP_NUM_THREADS": "2"}
+    environment = {
+        **os.environ,
+        **given,
+        "MLFLOW_TRACKING_URI": str(load_settings().mlflow_uri),
+        "PATH": tools,
+        "OMP_NUM_THREADS": str(threads),
+    }
     command = ("-m", "mlflow", "models", "serve", "-m", f"models:/{MODEL}@champion", "--env-manager", "local", "--port", str(port))
     server = subprocess.Popen((sys.executable, *command), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -147,30 +157,24 @@ def test_throughput_and_latency(benchmark) -> None:
         with tempfile.TemporaryDirectory(prefix="s2s-") as folder, a_stack(Path(folder)):
             train()
             token, _ = create_token("bench", load_settings(is_local=False), tissues=None, actions=("impute",), days=1)
-            ports = choose_ports(("ours", "theirs"), last={})
+            port = choose_ports(("http",), last={})["http"]
             counts, observed = section()
             npz = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-npz", "Accept": "application/x-npz"}
-            sides = {
-                "s2s": (f"http://127.0.0.1:{ports['ours']}/v1/impute?tissue=glands&uncertainty=false", npz, as_npz(counts, observed)),
-                "mlflow": (
-                    f"http://127.0.0.1:{ports['theirs']}/invocations",
-                    {"Content-Type": "application/json"},
-                    as_json(counts, observed),
-                ),
-            }
+            asked = (f"http://127.0.0.1:{port}/v1/impute?tissue=glands&uncertainty=false", npz, as_npz(counts, observed))
+            theirs_asked = (f"http://127.0.0.1:{port}/invocations", {"Content-Type": "application/json"}, as_json(counts, observed))
+            sides = {"s2s": (ours, asked), **{rival: (partial(theirs, threads=threads), theirs_asked) for rival, threads in RIVALS.items()}}
             rounds: dict[str, list[float]] = {}
             for _ in range(ROUNDS):  # one at a time, in turn: there are two cores
-                for name, serve in (("s2s", ours), ("mlflow", theirs)):
-                    with serve(Path(folder), ports["ours" if name == "s2s" else "theirs"]):
+                for name, (serve, request) in sides.items():
+                    with serve(Path(folder), port):
                         for clients in CLIENTS:
-                            for key, value in asyncio.run(load(*sides[name], clients, SECONDS)).items():
+                            for key, value in asyncio.run(load(*request, clients, SECONDS)).items():
                                 rounds.setdefault(f"{name}, {clients} clients, {key}", []).append(value)
             found.update({name: statistics.median(values) for name, values in rounds.items()})
-            for clients in CLIENTS:
-                of = {side: {key: found[f"{side}, {clients} clients, {key}"] for key in ("per_s", "p99")} for side in ("s2s", "mlflow")}
-                found[f"throughput, x mlflow, {clients} clients"] = of["s2s"]["per_s"] / of["mlflow"]["per_s"]
-                found[f"p99, x mlflow, {clients} clients"] = of["s2s"]["p99"] / of["mlflow"]["p99"]
-            found["body, kB, s2s"], found["body, kB, mlflow"] = (len(sides[name][2]) / 1e3 for name in ("s2s", "mlflow"))
+            for clients, rival, key in itertools.product(CLIENTS, RIVALS, ("per_s", "p99")):
+                own, other = (found[f"{side}, {clients} clients, {key}"] for side in ("s2s", rival))
+                found[f"{key}, x {rival}, {clients} clients"] = own / other
+            found["body, kB, s2s"], found["body, kB, mlflow"] = (len(request[2]) / 1e3 for request in (asked, theirs_asked))
 
     benchmark.pedantic(measure, rounds=1, iterations=1)
     benchmark.extra_info |= {name: round(value, 4) for name, value in found.items()}

@@ -138,7 +138,7 @@ def test_ctrl_c_stops_the_workers_which_say_so_and_the_same_command_goes_on(star
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "the same command resumes" in err
+    assert "the same command goes on from what is kept" in err
     assert "Traceback" not in err
     states = survey_atlas(find_plan("stopped", settings), settings).runs
     assert {state.state for state in states} <= {"waiting", "done"}, "no lease is left to be waited for"

@@ -56,7 +56,7 @@ def test_ctrl_c_is_written_down_and_the_same_command_goes_on(start, door, atlas_
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=300)  # on a busy machine MLflow alone takes a minute to make its database
     assert process.returncode == 130, err
-    assert "the same command resumes" in err
+    assert "the same command goes on from what is kept" in err
     first, second = survey_atlas(find_plan("here", settings), settings).runs
     assert (first.state, first.cause, first.num_failures) == ("waiting", "stopped", 0)
     assert (second.state, second.cause) == ("waiting", None)
