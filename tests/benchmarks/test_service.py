@@ -76,14 +76,8 @@ def ours(home: Path, port: int) -> Iterator[None]:
 @contextmanager
 def theirs(home: Path, port: int, threads: int = 2) -> Iterator[None]:
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    given = read_env_file(home / "stack.env")
-    environment = {
-        **os.environ,
-        **given,
-        "MLFLOW_TRACKING_URI": str(load_settings().mlflow_uri),
-        "PATH": tools,
-        "OMP_NUM_THREADS": str(threads),
-    }
+    own = {"MLFLOW_TRACKING_URI": str(load_settings().mlflow_uri), "PATH": tools, "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, **read_env_file(home / "stack.env"), **own}
     command = ("-m", "mlflow", "models", "serve", "-m", f"models:/{MODEL}@champion", "--env-manager", "local", "--port", str(port))
     server = subprocess.Popen((sys.executable, *command), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
