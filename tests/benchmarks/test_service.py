@@ -74,7 +74,7 @@ def ours(home: Path, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def theirs(home: Path, port: int, threads: int = 2) -> Iterator[None]:
+def theirs(home: Path, port: int, threads: int) -> Iterator[None]:
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"MLFLOW_TRACKING_URI": str(load_settings().mlflow_uri), "PATH": tools, "OMP_NUM_THREADS": str(threads)}
     environment = {**os.environ, **read_env_file(home / "stack.env"), **own}

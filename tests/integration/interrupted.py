@@ -53,7 +53,7 @@ def kill_worker(title: str, home: Path) -> None:
     """Kill -9 the worker process, of this home's stack and no other, that runs the task of this title."""
     (victim,) = workers_of(title, home)
     victim.kill()
-    victim.wait(timeout=60)
+    victim.wait(timeout=30)
 
 
 def workers_of(title: str, home: Path) -> list[psutil.Process]:

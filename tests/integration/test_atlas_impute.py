@@ -137,7 +137,7 @@ def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_a_quiet_imputatio
     lease = ledger_of(settings).last_lease(key)
     assert lease is not None
     os.kill(int(lease.holder.rpartition(":")[2]), signal.SIGKILL)
-    out, err = launched.communicate(timeout=300)
+    out, err = launched.communicate(timeout=100)
     assert launched.returncode == 0, err
     section = by_section(out)["synthetic-filled-tall"]
     commit = ledger_of(settings).find_commit(key)

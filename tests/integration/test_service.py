@@ -144,7 +144,7 @@ def test_who_may_what(service: Running, sparse: Path) -> None:
     assert status(brain, path=f"/v1/jobs/{'0' * 16}") == 403
     assert json.loads(Running(url=service.url, token=brain, settings=service.settings).ask("GET", "/v1/models")[2])["models"] == []
     revoke_token(brain_record.id, service.settings)
-    until(lambda: status(brain) == 401)
+    until(lambda: status(brain) == 401, 20)
 
 
 def test_tokens_of_the_command_line(service: Running) -> None:

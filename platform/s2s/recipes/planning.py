@@ -83,9 +83,7 @@ def _options(config: RunConfig, shape: Shape, pass_bins: int, *, is_local: bool)
         for recompute in (False, True) if asked.recompute is None else (asked.recompute,):
             for strategy in strategies:
                 least = asked.min_workers or workers  # in the smallest group each holds the most
-                found = estimate(
-                    shape, strategy, least, recompute=recompute, bins=min(pass_bins, _bins_of_a_step(config, pass_bins) // least)
-                )
+                found = estimate(shape, strategy, least, recompute=recompute, bins=_bins_of_a_pass(config, pass_bins, least))
                 yield found.model_copy(update={"workers": workers})
 
 
@@ -98,12 +96,12 @@ def _numbers_of_workers(config: RunConfig, *, is_local: bool) -> list[int]:
     return numbers or [1]
 
 
-def _bins_of_a_step(config: RunConfig, pass_bins: int) -> int:
+def _bins_of_a_pass(config: RunConfig, pass_bins: int, workers: int) -> int:
+    """Of the largest pass on one worker: all windows of all terms at most; networks of several genes fill what that of one does not."""
     if config.training.scheme == "per_gene":
-        return pass_bins  # networks of several genes fill what that of one does not
-    """Of the largest pass there could be: all windows of all terms at once."""
+        return pass_bins
     terms = sum(weight > 0 for weight in config.training.weights.model_dump().values())
-    return int(config.training.batch * config.training.window**2 * terms)
+    return min(pass_bins, int(config.training.batch * config.training.window**2 * terms) // workers)
 
 
 def _reason(chosen: MemoryEstimate, options: tuple[MemoryEstimate, ...], budget: int, *, is_asked: bool, fits: bool) -> str:
