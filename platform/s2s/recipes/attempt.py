@@ -27,6 +27,7 @@ from s2s.errors import (
     StorageError,
     TrainingError,
 )
+from s2s.recipes.interrupts import remembered_interrupts
 from s2s.recipes.recording import open_run_tracker
 from s2s.recipes.run import Progress, Run, ledger_of
 from s2s.storage.ledger import RENEWALS, Ledger
@@ -110,6 +111,7 @@ def attempt_at(place_uri: str, settings: Settings, on_progress: Progress, launch
     Raises:
         LeaseError: another works on it, has taken it over meanwhile, or has finished it.
         PreemptedError: the machine is being taken back.
+        KeyboardInterrupt: told to stop.
 
     Writes:
         The lease, renewed in the background; where the block raises, why.
@@ -119,15 +121,13 @@ def attempt_at(place_uri: str, settings: Settings, on_progress: Progress, launch
     if lease is None:
         last = ledger.last_lease(key)
         raise LeaseError(f"run {key} is at work or finished elsewhere ({last.holder if last else 'unknown'}); wait for it")
-    forget_peak()
-    keeper = _Keeper(ledger, lease, launch.lease_s)
-    watched = _watched(stopping_when_drained(on_progress, settings), keeper)
-    attempt = Attempt(place_uri=place_uri, settings=settings, on_progress=watched, lease=lease)
     try:
-        with keeper:
-            yield attempt
+        with remembered_interrupts() as interrupted, _Keeper(ledger, lease, launch.lease_s) as keeper:
+            forget_peak()
+            watched = _watched(stopping_when_drained(on_progress, settings), keeper, interrupted)
+            yield Attempt(place_uri=place_uri, settings=settings, on_progress=watched, lease=lease)
     except LeaseError:
-        delete_prefix(attempt.folder, settings)
+        delete_prefix(join(place_uri, lease.attempt), settings)
         raise
     except BaseException as error:
         _write_down(ledger, lease, error)
@@ -229,8 +229,10 @@ def stopping_when_drained(on_progress: Progress, settings: Settings) -> Progress
     return report
 
 
-def _watched(on_progress: Progress, keeper: _Keeper) -> Progress:
+def _watched(on_progress: Progress, keeper: _Keeper, interrupted: threading.Event) -> Progress:
     def report(stage: str, done: int, total: int, note: str = "") -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
         if keeper.is_lost.is_set():
             raise LeaseError("the run was taken over by another process; this attempt stops")
         keeper.note = " ".join(word for word in (stage, f"{done}/{total}" if total else "", note) if word)

@@ -97,9 +97,10 @@ class Ledger:
 
         Raises:
             StorageError: the store refused or does not answer.
+            KeyboardInterrupt: told to stop meanwhile.
 
         Writes:
-            One lease, on condition that nobody has this token.
+            One lease, on condition that nobody has this token; with an interrupt, that it failed.
         """
         if self.find_commit(key) is not None:
             return None
@@ -121,7 +122,11 @@ class Ledger:
             self._write(lease, LEASES, key, _file(token), if_absent=True)
         except ExistsError:
             # Another was faster, or it is our own write that was sent twice because its answer was lost on the way.
-            return lease if self._read(Lease, LEASES, key, _file(token)) == lease else None
+            return lease if self._is_written(lease) else None
+        except KeyboardInterrupt:
+            if self._is_written(lease):  # nobody shall wait for a lease that nobody knows of
+                self.fail(lease, "stopped", "stopped while it began")
+            raise
         return lease
 
     def renew(self, lease: Lease, *, lease_s: float, note: str = "") -> Lease:
@@ -255,6 +260,9 @@ class Ledger:
 
     def _is_held(self, lease: Lease) -> bool:
         return self.clock() < lease.expires_at and self._read(Failure, FAILURES, lease.key, _file(lease.token)) is None
+
+    def _is_written(self, lease: Lease) -> bool:
+        return self._read(Lease, LEASES, lease.key, _file(lease.token)) == lease
 
     def _check_not_fenced(self, lease: Lease) -> None:
         # Tokens have no gaps. To ask for one object is a read to S3, which counts a LIST as a write.

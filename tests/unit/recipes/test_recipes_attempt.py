@@ -1,6 +1,8 @@
 """An attempt: what it owns, how its end is written down, and what happens to one that another took over."""
 
+import signal
 import time
+import weakref
 
 import pytest
 import torch
@@ -100,6 +102,23 @@ def test_a_machine_that_is_taken_back_stops_its_runs(run):
     with pytest.raises(PreemptedError, match="goes on elsewhere"), attempting(run, QUIET) as held:
         held.on_progress("train", 1, 2)
     assert failures(run, 1)[0][0] == "preempted"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_stops_the_attempt_at_the_next_word_of_progress(run):
+    class Tensor:
+        """Whatever is collected while it is watched."""
+
+    tensor = Tensor()
+    watch = weakref.ref(tensor, lambda _: signal.raise_signal(signal.SIGINT))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), attempting(run, QUIET) as held:
+        del tensor
+        assert watch() is None, "Python went on after the interrupt"
+        held.on_progress("train", 1, 2)
+        raise AssertionError("never reached")
+    assert failures(run, 1)[0][0] == "stopped"
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_store_that_fails_while_a_failure_is_written_hides_no_error(run, monkeypatch):

@@ -11,6 +11,7 @@ from s2s.contracts.ledger import Lease, RunCommit
 from s2s.contracts.run import GpuUse
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError, LeaseError
+from s2s.storage import ledger as ledger_module
 from s2s.storage.ledger import Ledger
 from s2s.storage.location import join
 from s2s.storage.objects import list_below, write_bytes
@@ -44,6 +45,23 @@ def test_a_run_is_taken_committed_and_never_taken_again():
     assert commit.gpu == gpu
     assert (commit.attempt, commit.figures, commit.peak_memory_bytes) == (lease.attempt, {"pcc": 0.5}, 7)
     assert ledger.take(KEY, lease_s=LEASE_S, takes_over=True) is None
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_whoever_is_interrupted_while_it_takes_a_run_leaves_no_lease_to_be_waited_for(monkeypatch, is_written: bool):
+    def interrupted(*args: object, **more: object) -> None:
+        if is_written:
+            write_bytes(*args, **more)
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    ledger = make_ledger()
+    monkeypatch.setattr(ledger_module, "write_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.take(KEY, lease_s=LEASE_S)
+    assert [(failure.cause, failure.token) for failure in ledger.read_failures([(KEY, 1)])] == [("stopped", 1)] * is_written
+    lease = ledger.take(KEY, lease_s=LEASE_S)
+    assert lease is not None and lease.token == 1 + is_written
 
 
 def test_a_lease_runs_out_at_its_moment_unless_it_is_renewed():
