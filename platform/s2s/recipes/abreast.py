@@ -6,13 +6,16 @@ work while it computes, so that threads are enough.
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
 
 from s2s.network.threads import libraries_on
 from s2s.recipes.run import Progress
+
+LISTEN_S = 0.2
+"""How long this thread waits deafly: Ray's way to interrupt a task does not wake a thread that waits."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -50,6 +53,8 @@ class Abreast:
         with libraries_on(max(1, torch.get_num_threads() // threads)), ThreadPoolExecutor(threads, "s2s-training") as pool:
             futures = [pool.submit(self._do, work, task) for task in tasks]
             try:
+                while wait(futures, LISTEN_S, FIRST_EXCEPTION).not_done and self._failure is None:
+                    pass
                 return [future.result() for future in futures]
             except BaseException as error:  # Ctrl-C comes to this thread alone
                 self._stop(error)

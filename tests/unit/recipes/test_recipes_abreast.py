@@ -1,9 +1,11 @@
 """Trainings at the same time: their order, their progress as one, and how one stops all."""
 
+import _thread
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -77,12 +79,19 @@ def test_who_is_told_the_progress_stops_all() -> None:
     assert sum(steps.last.values()) <= 10
 
 
-def test_ctrl_c_stops_all() -> None:
-    def interrupt(stage: str, done: int, total: int, note: str = "") -> None:
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        pytest.param(lambda: os.kill(os.getpid(), signal.SIGINT), id="ctrl-c"),
+        pytest.param(_thread.interrupt_main, id="ray"),
+    ],
+)
+def test_an_interrupt_stops_all(interrupt: Callable[[], None]) -> None:
+    def tell(stage: str, done: int, total: int, note: str = "") -> None:
         if done == 10:
-            os.kill(os.getpid(), signal.SIGINT)
+            interrupt()
 
-    steps = Steps(abreast := Abreast(interrupt, 2 * STEPS))
+    steps = Steps(abreast := Abreast(tell, 2 * STEPS))
     with pytest.raises(KeyboardInterrupt):
         abreast.each(steps.train, ["a", "b"], 2)
     assert max(steps.last.values()) < STEPS
