@@ -71,7 +71,7 @@ def built(examples: dict[str, Example], tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("page") / "page"
     source = examples["glands"].path.parent
     settings = Settings(is_local=True, home=source.parent / "home")
-    index = build_page(PageRequest(uri=str(source), out=folder, has_anndata=True), settings, lambda *_, **__: None)
+    index = build_page(PageRequest(uri=str(source), out=folder, has_anndata=True), settings, lambda *_, **__: None).index
     gone = (
         PageSection(
             key="retina-1", tissue="retina", state="missing", reason="expected alias 'champion' of s2s-human-retina, there is none"
@@ -98,7 +98,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("many")
     settings = Settings(is_local=True, home=folder / "home")
     example = make_imputed(folder / "s000.h5ad", settings, height=16, width=20, num_genes=20_000)
-    index = build_page(PageRequest(uri=str(example.path), out=folder / "page"), settings, lambda *_, **__: None)
+    index = build_page(PageRequest(uri=str(example.path), out=folder / "page"), settings, lambda *_, **__: None).index
     tissues = [f"tissue {number}" for number in range(12)]
     rows = []
     for number in range(300):

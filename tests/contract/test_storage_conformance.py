@@ -34,7 +34,7 @@ from s2s.storage.checkpoints import read_checkpoint, write_checkpoint
 from s2s.storage.commits import find_commit
 from s2s.storage.ledger import Ledger
 from s2s.storage.location import bytes_store, join, open_store, parse
-from s2s.storage.objects import copy_object, delete_prefix, exists, list_below, list_names, read_bytes, write_bytes
+from s2s.storage.objects import copy_object, delete_prefix, digest_of, exists, list_below, list_names, read_bytes, write_bytes
 from s2s.storage.photographs import open_photographs, write_photographs
 from s2s.storage.sections import Masks, NewSection, Window, commit_section, list_sections, open_section
 
@@ -160,6 +160,22 @@ class TestObjects:
         assert read_bytes(to, place.settings) == b"one"
         with pytest.raises(MissingError):
             copy_object(place.uri("none"), to, place.settings)
+
+    def test_a_digest_changes_with_whatever_is_written(self, place: Place) -> None:
+        tree, one = place.uri("tree"), place.uri("tree", "deep", "a")
+        write_bytes(one, b"one", place.settings)
+        write_bytes(place.uri("tree-beside"), b"x", place.settings)
+        first, of_one = digest_of(tree, place.settings), digest_of(one, place.settings)
+        write_bytes(place.uri("tree-beside"), b"y", place.settings)
+        assert (digest_of(tree, place.settings), digest_of(one, place.settings)) == (first, of_one)
+        write_bytes(one, b"two", place.settings)
+        second = digest_of(tree, place.settings)
+        assert second != first
+        assert digest_of(one, place.settings) != of_one
+        write_bytes(place.uri("tree", "b"), b"", place.settings)
+        assert digest_of(tree, place.settings) not in (first, second)
+        with pytest.raises(MissingError):
+            digest_of(place.uri("none"), place.settings)
 
     def test_a_larger_object_than_wanted_is_not_fetched(self, place: Place) -> None:
         write_bytes(place.uri("a"), b"three", place.settings)

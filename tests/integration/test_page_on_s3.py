@@ -1,5 +1,6 @@
 """A page made from imputed sections on a real S3 server."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,14 @@ def test_a_section_and_a_prefix_of_sections(s3_settings: Settings, tmp_path: Pat
     root = f"s3://{s3_settings.bucket}/page"
     for name in ("a", "b"):
         deliver(example.imputed, join(root, f"{name}.zarr"), s3_settings, replace=True)
-    index = build_page(PageRequest(uri=root, out=tmp_path / "all", has_anndata=True), s3_settings, silent)
+    index = build_page(PageRequest(uri=root, out=tmp_path / "all", has_anndata=True), s3_settings, silent).index
     assert [(row.key, row.state) for row in index.sections] == [("a", "done"), ("b", "done")]
     assert (tmp_path / "all/sections/b/b.h5ad").is_file()
-    index = build_page(PageRequest(uri=join(root, "a.zarr"), out=tmp_path / "one"), s3_settings, silent)
+    surer = replace(example.imputed, std=example.imputed.std / np.float32(2))
+    deliver(surer, join(root, "b.zarr"), s3_settings, replace=True)
+    again = build_page(PageRequest(uri=root, out=tmp_path / "all", has_anndata=True, replace=True), s3_settings, silent)
+    assert again.num_kept == 1, "one is the same, the other is not"
+    index = build_page(PageRequest(uri=join(root, "a.zarr"), out=tmp_path / "one"), s3_settings, silent).index
     group = zarr.open_group(tmp_path / "one/sections/a", mode="r")
     assert group.attrs["source_uri"] == join(root, "a.zarr")
     tissue = example.imputed.tissue

@@ -27,6 +27,8 @@ def build(
 
     The page shows every section with what was sampled, imputed, how uncertain that is, and the truth where it is known. Values
     lie in Zarr chunks that the browser reads itself. What is missing from an atlas is shown with its reason.
+
+    Interrupted? The same command goes on. With --replace, sections that have not changed are kept, not written again.
     """
     import json
 
@@ -36,14 +38,16 @@ def build(
     settings = load_settings(is_local=local or None)
     request = PageRequest(uri=uri, out=out, has_anndata=with_anndata, replace=replace)
     with progress_bar(is_quiet=json_) as report:
-        index = build_page(request, settings, report)
+        built = build_page(request, settings, report)
     num_bytes = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    shown, missing = index.count("done"), len(index.sections) - index.count("done")
+    shown = built.index.count("done")
+    missing = len(built.index.sections) - shown
     if json_:
-        typer.echo(json.dumps({"out": str(out), "sections": shown, "missing": missing, "bytes": num_bytes}))
+        typer.echo(json.dumps({"out": str(out), "sections": shown, "kept": built.num_kept, "missing": missing, "bytes": num_bytes}))
         return
     typer.echo(
         f"{out}: {shown} section{'' if shown == 1 else 's'}, {num_bytes / 1e6:.1f} MB"
+        + (f"; {built.num_kept} kept as they were" if built.num_kept else "")
         + (f"; {missing} are missing, the page says why" if missing else "")
     )
     typer.echo(f"now: s2s page show {out}, or put the folder on any host of static files")

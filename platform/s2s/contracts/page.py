@@ -116,6 +116,8 @@ class PageStore(Document):
     model: SectionId | None = Field(None, description="key of the model in page.json")
     model_uri: str = Field("", description="as it was asked for")
     source_uri: str = Field(description="of the AnnData that the page was made from; of a local one its name")
+    source_digest: str = Field("", description="SHA-256 of the names, sizes and ETags of that AnnData's objects")
+    written_by: str = Field("", description="version of s2s that wrote this store")
     download: PageDownload | None = None
     is_synthetic: bool = False
     is_leaky: bool = False

@@ -50,7 +50,7 @@ def in_place_of(path: Path) -> Iterator[Path]:
     scratch = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
         yield scratch
-        _swap(scratch, path)
+        swap(scratch, path)
     except S2SError:  # some are OSErrors too, and they already say what is wrong
         raise
     except OSError as error:
@@ -59,7 +59,13 @@ def in_place_of(path: Path) -> Iterator[Path]:
         _remove(scratch)
 
 
-def _swap(scratch: Path, path: Path) -> None:
+def swap(scratch: Path, path: Path) -> None:
+    """Put what is complete in its place.
+
+    Args:
+        scratch: A file or folder beside `path`.
+        path: Where it is to be; what is there is replaced.
+    """
     if path.is_dir() or (path.exists() and scratch.is_dir()):
         old = scratch.with_name(f"{scratch.name}.old")
         path.rename(old)

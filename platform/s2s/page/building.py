@@ -1,13 +1,12 @@
 """A page put together: the browser's files as they stand, a store per section, the models' cards, and the index last.
 
-Decision: everything is written into a hidden neighbour that is renamed when complete, so that a page is whole or not there; the price is
-that an interrupted build starts anew.
+Decision: everything is written into a hidden neighbour that is renamed when complete, so that a page is whole or not there. An interrupted
+build leaves it for the next one, which goes on; the price is a lock, for two builds of one page would write into one folder.
 """
 
 import json
 import logging
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -19,10 +18,12 @@ from s2s.contracts.release import Release
 from s2s.contracts.settings import Settings
 from s2s.errors import ExistsError, InputError, MissingError, S2SError, StackError, StorageError, TrackingError
 from s2s.evaluation.release_card import release_card
+from s2s.exchange.placing import swap
 from s2s.page.downloads import add_download
+from s2s.page.keeping import remove_others, workshop
 from s2s.page.provenance import model_key, model_of
 from s2s.page.sections import SectionJob, Told, Written, write_section
-from s2s.page.sources import Source, find_sources
+from s2s.page.sources import Source, Sources, find_sources
 from s2s.storage.commits import now_utc
 from s2s.tracking.links import release_links
 
@@ -47,21 +48,31 @@ class PageRequest:
     replace: bool = False
 
 
-def build_page(request: PageRequest, settings: Settings, on_progress: Told) -> PageIndex:
-    """Make a page.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A page.
+
+    Attributes:
+        index: As written.
+        num_kept: Sections that were there already.
+    """
+
+    index: PageIndex
+    num_kept: int
+
+
+def build_page(request: PageRequest, settings: Settings, on_progress: Told) -> Built:
+    """Make a page; interrupted, the same call goes on, and of a page that is replaced it keeps what would be written again.
 
     Args:
         request: Of what, and where to.
         settings: Where the atlas, S3 and MLflow are.
         on_progress: Told of every section.
 
-    Returns:
-        The index as written.
-
     Raises:
         InputError: nothing that a page can be made of; or not one section that can be read.
         MissingError: nothing there, or no folder to write into.
-        ExistsError: something is at `out`, and it is no page or `replace` was not asked for.
+        ExistsError: something is at `out`, and it is no page or `replace` was not asked for; or another build is at work on it.
         StorageError: a store or the disk refused; nothing is left behind.
 
     Writes:
@@ -70,35 +81,42 @@ def build_page(request: PageRequest, settings: Settings, on_progress: Told) -> P
     out = request.out.expanduser().absolute()
     check_out(out, replace=request.replace)
     found = find_sources(request.uri, settings)
-    scratch = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
+    scratch = out.with_name(f".{out.name}.building")
     try:
-        _copy_assets(scratch)
-        build = _Build(folder=scratch, request=request, settings=settings, on_progress=on_progress)
-        written = [build.section(source, place, len(found.sections)) for place, source in enumerate(found.sections)]
-        _check_any(written, request.uri)
-        releases = {model_key(each.release): each.release for each in written if isinstance(each, Written) and each.release}
-        index = PageIndex(
-            title=found.title[:200],
-            sections=tuple(each.row if isinstance(each, Written) else each for each in written),
-            models=tuple(_models(scratch, releases, settings)),
-            code_version=__version__,
-            created_at=now_utc(),
-        )
-        (scratch / INDEX).write_bytes(index_document(index))
-        _put_in_place(scratch, out)
+        with workshop(scratch):
+            build = _Build(folder=scratch, request=request, settings=settings, on_progress=on_progress)
+            written = [build.section(source, place, len(found.sections)) for place, source in enumerate(found.sections)]
+            _check_any(written, request.uri)
+            index = _finish(scratch, found, written, settings)
+            swap(scratch, out)
     except OSError as error:
         if isinstance(error, S2SError):
             raise
         raise StorageError(f"expected to write {out}, but the file system refused: {error}; nothing was left behind") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return index
+    return Built(index=index, num_kept=sum(isinstance(each, Written) and each.is_kept for each in written))
 
 
 def index_document(index: PageIndex) -> bytes:
     """The index as JSON, without what is at its default: a thousand sections would be twice as many bytes."""
     told = {"kind": index.kind, "version": index.version, **index.model_dump(mode="json", exclude_defaults=True)}
     return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _finish(folder: Path, found: Sources, written: Sequence[Written | PageSection], settings: Settings) -> PageIndex:
+    """Write all that is no section, and take away what is no part of this page."""
+    remove_others(folder / "sections", (each.row.key for each in written if isinstance(each, Written)))
+    with as_file(files("s2s.page").joinpath("assets")) as assets:
+        shutil.copytree(assets, folder, dirs_exist_ok=True)
+    releases = {model_key(each.release): each.release for each in written if isinstance(each, Written) and each.release}
+    index = PageIndex(
+        title=found.title[:200],
+        sections=tuple(each.row if isinstance(each, Written) else each for each in written),
+        models=tuple(_models(folder, releases, settings)),
+        code_version=__version__,
+        created_at=now_utc(),
+    )
+    (folder / INDEX).write_bytes(index_document(index))
+    return index
 
 
 def _check_any(written: Sequence[Written | PageSection], uri: str) -> None:
@@ -139,16 +157,23 @@ class _Build:
         if source.uri is None:
             return source.row
 
-        folder = self.folder / "sections" / source.row.key
-        job = SectionJob(row=source.row, uri=source.uri, folder=folder, settings=self.settings, on_progress=self._of(place, total))
+        where = f"sections/{source.row.key}"
+        job = SectionJob(
+            row=source.row,
+            uri=source.uri,
+            folder=self.folder / where,
+            old=self.request.out.expanduser() / where,
+            has_download=self.request.has_anndata,
+            settings=self.settings,
+            on_progress=self._of(place, total),
+        )
         try:
             written = write_section(job)
-            return add_download(job, written) if self.request.has_anndata else written
+            return add_download(job, written) if job.has_download and not written.is_kept else written
         except (InputError, MissingError, StorageError) as error:
             if total == 1 or _is_full(self.folder):
                 raise
             log.warning("left out: %s", error)
-            shutil.rmtree(folder, ignore_errors=True)
             return source.row.model_copy(update={"state": "failed", "reason": str(error), "tissue": source.row.tissue or "unknown tissue"})
 
     def _of(self, place: int, num_sections: int) -> Told:
@@ -176,22 +201,8 @@ def _models(folder: Path, releases: Mapping[str, Release], settings: Settings) -
     except (TrackingError, StackError) as error:
         log.warning("the page has no links to MLflow: %s", error)
         links = {}
-    (folder / "models").mkdir()
+    (folder / "models").mkdir(exist_ok=True)
     for release in releases.values():
         model = model_of(release, links.get(release.weights_sha256))
         (folder / "models" / f"{model.key}.txt").write_text(release_card(release), encoding="utf-8")
         yield model
-
-
-def _copy_assets(folder: Path) -> None:
-    with as_file(files("s2s.page").joinpath("assets")) as assets:
-        shutil.copytree(assets, folder)
-
-
-def _put_in_place(scratch: Path, out: Path) -> None:
-    # A folder can only be swapped, so a visitor may miss it for the time of two renames.
-    old = scratch.with_name(f"{scratch.name}.old")
-    if out.exists():
-        out.rename(old)
-    scratch.rename(out)
-    shutil.rmtree(old, ignore_errors=True)

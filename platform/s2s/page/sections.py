@@ -21,16 +21,20 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float32
 
+from s2s import __version__
 from s2s.contracts.page import LayerName, PageSection, PageStore
 from s2s.contracts.release import Release
 from s2s.contracts.settings import Settings
 from s2s.errors import InputError
 from s2s.exchange.anndata_by_gene import ImputedFrame, ImputedReader, blocks_of, open_h5ad
+from s2s.exchange.placing import in_place_of
+from s2s.page.keeping import keep_section
 from s2s.page.provenance import is_so, model_key, number_at, pair_at, release_of, text_at
 from s2s.page.thumbnails import means, thumbnail
 from s2s.page.truth import Truth, find_truth
 from s2s.storage.faults import translated
 from s2s.storage.location import parse
+from s2s.storage.objects import digest_of
 from s2s.storage.planes import TILE, PlaneWriter, open_tree, plane_chunks
 
 LAYERS: tuple[LayerName, ...] = ("imputed", "std", "lower_90", "upper_90")
@@ -59,7 +63,9 @@ class SectionJob:
     Attributes:
         row: What the overview knows of it so far.
         uri: Of its AnnData.
-        folder: To write into; it is not there.
+        folder: To write into.
+        old: Where the page that is replaced may have it.
+        has_download: Its AnnData is added afterwards.
         settings: Where stores lie.
         on_progress: Told of every block of genes.
     """
@@ -67,17 +73,27 @@ class SectionJob:
     row: PageSection
     uri: str
     folder: Path
+    old: Path
+    has_download: bool
     settings: Settings
     on_progress: Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What came of it: the finished row of the overview, and the release that filled it in, if that is known."""
+    """What came of it.
+
+    Attributes:
+        row: Of the overview, finished.
+        release: That filled it in; None where it is not known.
+        store: What the store says of itself.
+        is_kept: It was there already, its download too.
+    """
 
     row: PageSection
     release: Release | None
     store: PageStore
+    is_kept: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,7 +110,7 @@ class _Filling:
 
 
 def write_section(job: SectionJob) -> Written:
-    """Write the store of one section, gene block by gene block, in memory that does not grow with it.
+    """Write the store of one section, gene block by gene block, in memory that does not grow with it; or keep the one that is there.
 
     Args:
         job: Which, and where to.
@@ -123,15 +139,12 @@ def write_section(job: SectionJob) -> Written:
             chunks=plane_chunks(shape, DTYPE.itemsize),
             picked=best_gene(frame),
         )
-        writer = PlaneWriter(job.folder.as_posix(), job.settings)
-        _write_masks(writer, frame, filling)
-        _write_layers(writer, filling, job)
         store = _describe(job, filling, release)
-        writer.finish(store.model_dump(mode="json"))  # before other files lie there: Zarr would take them for arrays
-        (job.folder / "genes.json.gz").write_bytes(genes_document(frame))
-        if filling.picture is not None:
-            (job.folder / "thumb.png").write_bytes(thumbnail(filling.picture, frame.lattice))
-    return Written(row=_row(job, frame, store), release=release, store=store)
+        kept = keep_section(store, job.folder, job.old, has_download=job.has_download)
+        if kept is None:
+            with in_place_of(job.folder) as scratch:
+                _write(scratch, job, filling, store)
+    return Written(row=_row(job, frame, store), release=release, store=kept or store, is_kept=kept is not None)
 
 
 @contextmanager
@@ -179,6 +192,16 @@ def genes_document(frame: ImputedFrame) -> bytes:
     reliable = None if frame.is_reliable is None else [int(value) for value in frame.is_reliable]
     document = json.dumps({"names": frame.genes, "pcc": pcc, "reliable": reliable}, separators=(",", ":"))
     return gzip.compress(document.encode(), compresslevel=6, mtime=0)
+
+
+def _write(folder: Path, job: SectionJob, filling: _Filling, store: PageStore) -> None:
+    writer, frame = PlaneWriter(folder.as_posix(), job.settings), filling.reader.frame
+    _write_masks(writer, frame, filling)
+    _write_layers(writer, filling, job)
+    writer.finish(store.model_dump(mode="json"))  # before other files lie there: Zarr would take them for arrays
+    (folder / "genes.json.gz").write_bytes(genes_document(frame))
+    if filling.picture is not None:
+        (folder / "thumb.png").write_bytes(thumbnail(filling.picture, frame.lattice))
 
 
 def _write_masks(writer: PlaneWriter, frame: ImputedFrame, filling: _Filling) -> None:
@@ -265,6 +288,8 @@ def _describe(job: SectionJob, filling: _Filling, release: Release | None) -> Pa
         model=model_key(release) if release else None,
         model_uri=text_at(told, "model"),
         source_uri=_source_of(job.uri),
+        source_digest=digest_of(job.uri, job.settings),
+        written_by=__version__,
         is_synthetic=is_so(told, "section", "is_synthetic") or is_so(told, "release", "is_synthetic"),
         is_leaky=is_so(told, "release", "is_leaky"),
         made_at=text_at(told, "made_at"),

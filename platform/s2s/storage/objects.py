@@ -4,6 +4,8 @@ Every write is atomic: a reader sees the old bytes or the new ones. Decision: `i
 `If-None-Match`, whose answer says who won; Zarr's own `set_if_not_exists` hides it.
 """
 
+import hashlib
+import json
 import shutil
 import time
 from contextlib import suppress
@@ -137,6 +139,21 @@ def list_below(uri: str, settings: Settings) -> list[str]:
         except FileNotFoundError:
             return []
         return sorted(item["path"].removeprefix(f"{place.key}/") for page in pages for item in page)
+
+
+def digest_of(uri: str, settings: Settings) -> str:
+    """SHA-256 of the names, sizes and ETags of one object, or of all below a prefix: the same only while nothing there changes.
+
+    Raises:
+        MissingError: nothing there.
+        StorageError: the store refused or does not answer.
+    """
+    place = _keyed(uri)
+    with translated(uri, settings):
+        store = bytes_store(place, settings)
+        found = [item for page in obstore.list(store, f"{place.key}/") for item in page] or [obstore.head(store, place.key)]
+    told = sorted((item["path"], item["size"], item["e_tag"] or "") for item in found)
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def delete_object(uri: str, settings: Settings) -> None:

@@ -36,7 +36,7 @@ def example(tmp_path: Path, settings: Settings) -> Example:
 
 
 def build(uri: Path | str, out: Path, settings: Settings, **options: bool) -> PageIndex:
-    return build_page(PageRequest(uri=str(uri), out=out, **options), settings, silent)
+    return build_page(PageRequest(uri=str(uri), out=out, **options), settings, silent).index
 
 
 def nothing_hidden(folder: Path) -> bool:
