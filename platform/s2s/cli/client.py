@@ -65,13 +65,15 @@ def impute(
     from typing import cast
 
     from s2s.client.atlas import Atlas, Given
-    from s2s.client.files import file_format, write_whole
+    from s2s.client.files import file_format
+    from s2s.exchange.placing import check_place, in_place_of
 
     form = file_format(section)
+    check_place(out, (f".{form}",), replace=replace)
     pairs = [pair.partition("=") for pair in set_ or ()]
     given = cast("Given", {name: value for name, _, value in pairs})  # the client checks them
-    with write_whole(out, replace=replace) as write, Atlas(url, token) as atlas, progress_bar(is_quiet=json_) as report:
+    with in_place_of(out) as scratch, Atlas(url, token) as atlas, progress_bar(is_quiet=json_) as report:
         answer = atlas.impute_bytes(section.read_bytes(), tissue, form=form, on_progress=report, **given)
-        write(answer)
+        scratch.write_bytes(answer)
     words = f"{out}: {len(answer)} bytes; imputed values are not measurements"
     typer.echo(json.dumps({"out": str(out), "bytes": len(answer)}) if json_ else words)

@@ -88,7 +88,7 @@ class Connection:
                 words, may_help = self._refusal(answer)
                 wait = max(pause, _seconds(answer.headers.get("retry-after")))
             if not may_help or not left:
-                raise StackError(f"expected an answer of the service, {words}; is it up (`s2s serve`)?")
+                raise StackError(f"expected an answer of the service, {words}; is this the URL of `s2s serve`, and is it up?")
             on_progress(f"again in {wait:.0f} s: {words}", TRIES - left, TRIES)
             self._sleep(min(wait, LONGEST_PAUSE_S))
             pause *= 2
@@ -114,7 +114,7 @@ class Connection:
         try:
             problem = Problem.model_validate_json(answer.content)
         except ValueError:
-            return f"it said {answer.status_code} {answer.reason_phrase}, not in our words; is this URL that of `s2s serve`?", False
+            return f"it said {answer.status_code} {answer.reason_phrase}, not in our words", False
         if not problem.is_retryable:
             raise ERRORS.get(problem.kind, InputError)(problem.error)
         return problem.error, True

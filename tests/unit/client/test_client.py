@@ -9,10 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from s2s.cli import app
 from s2s.client import Atlas
 from s2s.client.connection import Call, Connection
-from s2s.client.files import file_format, write_whole
+from s2s.client.files import file_format
 from s2s.contracts.service import JobRequest
 from s2s.errors import ConfigError, ExistsError, InputError, MissingError, S2SError, StackError
 
@@ -111,7 +114,7 @@ def test_a_refusal_is_our_error_and_is_not_tried_again(server: Server, atlas: At
 
 def test_another_server_is_recognised(server: Server, atlas: Atlas) -> None:
     server.answers = [(404, b"<html>not here</html>")]
-    with pytest.raises(StackError, match="not in our words; is this URL that of `s2s serve`"):
+    with pytest.raises(StackError, match="not in our words; is this the URL of `s2s serve`"):
         atlas.models()
 
 
@@ -150,19 +153,6 @@ def test_a_job_that_failed_says_why(server: Server, atlas: Atlas) -> None:
         atlas.job("0" * 16).wait()
 
 
-def test_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    out = tmp_path / "out.h5ad"
-    with pytest.raises(RuntimeError), write_whole(out, replace=False):
-        raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
-    with write_whole(out, replace=False) as write:
-        write(b"x")
-    with pytest.raises(ExistsError, match="--replace"), write_whole(out, replace=False):
-        pass
-    with pytest.raises(MissingError, match="create it first"), write_whole(tmp_path / "no" / "x", replace=False):
-        pass
-
-
 def test_formats_are_told_by_suffix(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with pytest.raises(MissingError):
@@ -173,7 +163,33 @@ def test_formats_are_told_by_suffix(tmp_path: Path) -> None:
         file_format(tmp_path / "a.csv")
 
 
+def test_a_file_is_sent_and_its_answer_is_written_whole_or_not_at_all(server: Server, tmp_path: Path) -> None:
+    sparse, out = tmp_path / "sparse.npz", tmp_path / "out.npz"
+    sparse.write_bytes(b"sparse")
+    server.answers = [(422, problem("bad-input")), (200, b"first"), (200, b"second")]
+
+    def say(*words: str) -> Result:
+        verb = ["client", "impute", str(sparse), "--tissue", "breast", "--token", TOKEN, "--url", server.url, *words]
+        return CliRunner().invoke(app, verb, catch_exceptions=False)
+
+    with pytest.raises(InputError, match="expected better"):
+        say("--out", str(out))
+    assert list(tmp_path.iterdir()) == [sparse]
+    assert "not measurements" in say("--out", str(out)).output
+    assert out.read_bytes() == b"first"
+    for path, error, words in (
+        (out, ExistsError, "--replace"),
+        (tmp_path / "no" / "x.npz", MissingError, "create it first"),
+        (tmp_path / "x.h5ad", InputError, r"ends in \.npz"),
+    ):
+        with pytest.raises(error, match=words):
+            say("--out", str(path))
+    assert json.loads(say("--out", str(out), "--replace", "--json").stdout) == {"out": str(out), "bytes": len(b"second")}
+    assert out.read_bytes() == b"second"
+    assert [body for *_, body in server.asked] == [b"sparse"] * 3, "what is refused here is never sent"
+
+
 def test_the_client_imports_nothing_heavy() -> None:
     heavy = ["torch", "ray", "mlflow", "zarr", "boto3", "matplotlib", "fastapi", "scipy", "pandas", "anndata"]
-    code = f"import sys, s2s.client, s2s.client.files; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, s2s.client, s2s.client.files, s2s.exchange.placing; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
