@@ -131,7 +131,7 @@ def test_a_killed_launcher_is_started_again_and_two_at_once_share_the_work(start
 def test_ctrl_c_stops_the_workers_which_say_so_and_the_same_command_goes_on(start, ray_door, tmp_path: Path) -> None:
     settings = load_settings()
     job = write_job(
-        tmp_path, "stopped", seeds=[6], set={**RUN, "training": {**RUN["training"], "max_steps": 400, "checkpoint_every_s": 0.2}}
+        tmp_path, "stopped", seeds=[6], set={**RUN, "training": {**RUN["training"], "max_steps": 100, "checkpoint_every_s": 0.2}}
     )
     process = start("atlas", "run", job, "--out", tmp_path / "out")
     wait_for_lease("stopped", settings, process)

@@ -12,6 +12,7 @@ from s2s.contracts.settings import Settings, load_settings
 from s2s.contracts.synthetic import SyntheticTissue
 from s2s.ingest.store import store_section
 from s2s.ingest.synthetic import make_synthetic
+from s2s.recipes.run import ledger_of
 from s2s.recipes.single_shot import single_shot
 from s2s.storage.location import join
 from s2s.storage.objects import exists, list_names
@@ -90,4 +91,21 @@ def test_a_killed_ray_worker_is_started_again_and_goes_on(
 
     report = RunReport.model_validate_json(finish(process))
     assert Result.of(report, settings) == undisturbed
+    assert recorded(settings, run) == [("KILLED", 1), ("FINISHED", step + 1)]
+
+
+def test_ctrl_c_ends_a_run_on_ray_in_order_and_the_same_command_goes_on(start, stack_with_section: Path, job: Path, tmp_path: Path) -> None:
+    settings, words = load_settings(), ("train", job, *WORDS, "--set", "seed=7", "--json", "--out", tmp_path / "out")
+    known = set(list_names(join(settings.root, "runs"), settings))
+    process = start(*words)
+    run = wait_for_checkpoint(settings, known, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, ""), err
+    assert "the same command goes on" in err
+    step, key = step_when_killed(run, settings), run.split("/")[-2]
+    assert [failure.cause for failure in ledger_of(settings).read_failures([(key, 1)])] == ["stopped"]
+    assert recorded(settings, run) == [("KILLED", 1)]
+
+    assert RunReport.model_validate_json(finish(start(*words))).steps == NUM_STEPS
     assert recorded(settings, run) == [("KILLED", 1), ("FINISHED", step + 1)]

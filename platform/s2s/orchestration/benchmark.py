@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from s2s.contracts.benchmark import BenchmarkCell, BenchmarkConfig, BenchmarkReport
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import S2SError
-from s2s.orchestration.cluster import HeadWatch, check_resources, join, room_for
+from s2s.orchestration.cluster import HeadWatch, check_resources, join, room_for, stop_tasks
 from s2s.orchestration.progress import EVERY_S
 from s2s.recipes.benchmark.cell import run_cell
 from s2s.recipes.benchmark.here import Tell, describe
@@ -82,8 +82,7 @@ def run_cells_on_ray(cells: Sequence[BenchmarkCell], settings: Settings, tell: T
             for task in ray.wait(list(running), timeout=EVERY_S)[0]:
                 lost |= _reason(task, running.pop(task))
     finally:
-        for task in () if head.is_lost else running:
-            ray.cancel(task, force=False)
+        stop_tasks(running, head)
     tell(len(cells), "")
     return lost
 

@@ -10,15 +10,22 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from s2s.contracts.run import Resources
 from s2s.contracts.settings import LOOPBACK_ENV, NO_STACK, Settings
 from s2s.errors import ConfigError, StackError, reason_of
 
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
 KNOCK_S = 5.0
 PATIENCE_S = 20.0
 """How long a head may be silent: well below the minute after which Ray ends its drivers."""
+
+GRACE_S = 10.0
+"""How long tasks have to write down that they were stopped."""
 
 LOOPBACK = "127."
 KEEPALIVE_ENV: Mapping[str, str] = {"RAY_grpc_client_keepalive_time_ms": "70000", "RAY_grpc_client_keepalive_timeout_ms": "20000"}
@@ -91,6 +98,22 @@ class HeadWatch:
             ) from None
         self._silent_since = None
         return True
+
+
+def stop_tasks(tasks: Collection["ObjectRef[Any]"], head: HeadWatch) -> None:
+    """Interrupt tasks, and give them time to write down that they were stopped: they end with this process.
+
+    Args:
+        tasks: Of this driver.
+        head: Where it is lost, nothing can be told.
+    """
+    import ray
+
+    if not tasks or head.is_lost:
+        return
+    for task in tasks:
+        ray.cancel(task, force=False)
+    ray.wait(list(tasks), num_returns=len(tasks), timeout=GRACE_S, fetch_local=False)
 
 
 def check_resources(wanted: Resources, workers: int = 1) -> None:

@@ -18,7 +18,7 @@ from s2s.contracts.ledger import Cause
 from s2s.contracts.run import Resources
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import StorageError
-from s2s.orchestration.cluster import HeadWatch, check_resources, join, room_for
+from s2s.orchestration.cluster import HeadWatch, check_resources, join, room_for, stop_tasks
 from s2s.orchestration.metrics import FleetMetrics
 from s2s.orchestration.packing import PROBES, Packer, largest_first
 from s2s.orchestration.progress import EVERY_S
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 Work = Callable[[AtlasRun, AtlasConfig, Settings], RunOutcome]
 """Does one run in a worker; `do_run`, or something lighter in a benchmark of the fleet itself."""
-
-GRACE_S = 10.0
-"""Seconds that workers have to write down that they were stopped."""
 
 
 @dataclass(slots=True)
@@ -147,7 +144,8 @@ class _Fleet:
                     break
                 self._wait()
         finally:
-            self._stop()
+            stop_tasks(self._running, self._head)
+            self._running.clear()
             self._tell()
         return self.tally
 
@@ -274,17 +272,6 @@ class _Fleet:
         job.factor *= retry.factor
         job.ready_at = time.monotonic() + retry.after_s
         self._resting.append(job)
-
-    def _stop(self) -> None:
-        """Tell what is still at work to stop, and give it time to write that down."""
-        import ray
-
-        if not self._running or self._head.is_lost:
-            return
-        for task in self._running:
-            ray.cancel(task, force=False)
-        ray.wait(list(self._running), num_returns=len(self._running), timeout=GRACE_S, fetch_local=False)
-        self._running.clear()
 
 
 class _Pace:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from s2s.contracts.run import RunConfig, RunReport
 from s2s.contracts.settings import Settings, load_settings
 from s2s.errors import S2SError, StackError
-from s2s.orchestration.cluster import HeadWatch, check_resources, join
+from s2s.orchestration.cluster import HeadWatch, check_resources, join, stop_tasks
 from s2s.orchestration.large import train_on_workers
 from s2s.orchestration.progress import EVERY_S, Poster, ProgressBoard
 from s2s.recipes.attempt import Launch
@@ -77,7 +77,7 @@ def train_on_ray(config: RunConfig, settings: Settings, on_progress: Progress) -
             "Look at `s2s doctor` and the logs of Ray, then run the same command: it resumes"
         ) from None
     except KeyboardInterrupt:
-        ray.cancel(task, force=False)
+        stop_tasks([task], head)
         raise
     finally:
         if not head.is_lost:
