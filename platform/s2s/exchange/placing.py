@@ -49,14 +49,29 @@ def in_place_of(path: Path) -> Iterator[Path]:
     """
     scratch = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
-        yield scratch
-        swap(scratch, path)
+        with writing_to(path):
+            yield scratch
+            swap(scratch, path)
+    finally:
+        _remove(scratch)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Say in our words what the disk refuses; that nothing is left behind is for the block to see to.
+
+    Args:
+        path: Where something is to be.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    try:
+        yield
     except S2SError:  # some are OSErrors too, and they already say what is wrong
         raise
     except OSError as error:
         raise StorageError(f"expected to write {path}, but the file system refused: {error}; nothing was left behind") from None
-    finally:
-        _remove(scratch)
 
 
 def swap(scratch: Path, path: Path) -> None:

@@ -16,9 +16,9 @@ from s2s import __version__
 from s2s.contracts.page import PageIndex, PageModel, PageSection
 from s2s.contracts.release import Release
 from s2s.contracts.settings import Settings
-from s2s.errors import ExistsError, InputError, MissingError, S2SError, StackError, StorageError, TrackingError
+from s2s.errors import ExistsError, InputError, MissingError, StackError, StorageError, TrackingError
 from s2s.evaluation.release_card import release_card
-from s2s.exchange.placing import swap
+from s2s.exchange.placing import swap, writing_to
 from s2s.page.downloads import add_download
 from s2s.page.keeping import remove_others, workshop
 from s2s.page.provenance import model_key, model_of
@@ -82,18 +82,13 @@ def build_page(request: PageRequest, settings: Settings, on_progress: Told) -> B
     check_out(out, replace=request.replace)
     found = find_sources(request.uri, settings)
     scratch = out.with_name(f".{out.name}.building")
-    try:
-        with workshop(scratch):
-            build = _Build(folder=scratch, request=request, settings=settings, on_progress=on_progress)
-            written = [build.section(source, place, len(found.sections)) for place, source in enumerate(found.sections)]
-            _check_any(written, request.uri)
-            index = _finish(scratch, found, written, settings)
-            swap(scratch, out)
-    except OSError as error:
-        if isinstance(error, S2SError):
-            raise
-        raise StorageError(f"expected to write {out}, but the file system refused: {error}; nothing was left behind") from None
-    return Built(index=index, num_kept=sum(isinstance(each, Written) and each.is_kept for each in written))
+    with writing_to(out), workshop(scratch):
+        build = _Build(folder=scratch, request=request, settings=settings, on_progress=on_progress)
+        written = [build.section(source, place, len(found.sections)) for place, source in enumerate(found.sections)]
+        _check_any(written, request.uri)
+        built = _finish(scratch, found, written, settings)
+        swap(scratch, out)
+    return built
 
 
 def index_document(index: PageIndex) -> bytes:
@@ -102,12 +97,13 @@ def index_document(index: PageIndex) -> bytes:
     return json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _finish(folder: Path, found: Sources, written: Sequence[Written | PageSection], settings: Settings) -> PageIndex:
+def _finish(folder: Path, found: Sources, written: Sequence[Written | PageSection], settings: Settings) -> Built:
     """Write all that is no section, and take away what is no part of this page."""
-    remove_others(folder / "sections", (each.row.key for each in written if isinstance(each, Written)))
+    done = [each for each in written if isinstance(each, Written)]
+    remove_others(folder / "sections", (each.row.key for each in done))
     with as_file(files("s2s.page").joinpath("assets")) as assets:
         shutil.copytree(assets, folder, dirs_exist_ok=True)
-    releases = {model_key(each.release): each.release for each in written if isinstance(each, Written) and each.release}
+    releases = {model_key(each.release): each.release for each in done if each.release}
     index = PageIndex(
         title=found.title[:200],
         sections=tuple(each.row if isinstance(each, Written) else each for each in written),
@@ -116,7 +112,7 @@ def _finish(folder: Path, found: Sources, written: Sequence[Written | PageSectio
         created_at=now_utc(),
     )
     (folder / INDEX).write_bytes(index_document(index))
-    return index
+    return Built(index=index, num_kept=sum(each.is_kept for each in done))
 
 
 def _check_any(written: Sequence[Written | PageSection], uri: str) -> None:

@@ -6,7 +6,7 @@ work while it computes, so that threads are enough.
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -53,7 +53,7 @@ class Abreast:
         with libraries_on(max(1, torch.get_num_threads() // threads)), ThreadPoolExecutor(threads, "s2s-training") as pool:
             futures = [pool.submit(self._do, work, task) for task in tasks]
             try:
-                while wait(futures, LISTEN_S, FIRST_EXCEPTION).not_done and self._failure is None:
+                while wait(futures, LISTEN_S).not_done:
                     pass
                 return [future.result() for future in futures]
             except BaseException as error:  # Ctrl-C comes to this thread alone
